@@ -1,0 +1,1 @@
+"""What a person types. Thin: parse, call, print."""

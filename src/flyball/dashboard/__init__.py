@@ -1,0 +1,1 @@
+"""What a person wants to see: pages and their JSON. Acts only through registry, rollout and loop."""

@@ -1,0 +1,1 @@
+"""The year of flights, lived day by day against a running server: what `make demo` runs."""

@@ -1,0 +1,1 @@
+"""What should be done now: schedules, triggers, the governor, release of candidates, alerts, the tick."""

@@ -1,0 +1,173 @@
+"""What the user declared, as frozen records. Durations in seconds; times of day in the project's time zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flyball.project.rules import Rule
+
+Task = Literal["binary", "multiclass", "regression"]
+Trigger = Literal["schedule", "drift", "performance", "volume"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """`[model]`"""
+
+    name: str
+    task: Task
+    target: str
+    #: binary only: the target's value that counts as positive, as text ("1", "true", "yes").
+    positive: str | None
+    #: column that names the entity; None = rows have no key.
+    key: str | None
+    #: column with the event time; None = rows have no time (no refit, no drift null by day).
+    timestamp: str | None
+    #: None = every column of the training table but target, key and timestamp.
+    features: tuple[str, ...] | None
+    primary_metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """`[pipeline]`"""
+
+    module: str
+    #: step whose result is the model.
+    model: str
+    #: step whose result is the held-out table; None = no such step, then no rule may compare.
+    holdout: str | None
+    #: five-field cron expression in `timezone`; None = no schedule.
+    schedule: str | None
+    timezone: str
+    seed: int
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """`[gate]`"""
+
+    change: tuple[Rule, ...]
+    refresh: tuple[Rule, ...]
+    always: tuple[Rule, ...]
+    #: two-sided level of every interval, in (0.5, 1).
+    confidence: float
+    #: rows whose errors move together: None = independent rows, "key" or "day".
+    cluster: Literal["key", "day"] | None
+    #: train once more on all rows after passing.
+    refit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSettings:
+    """`[rollout]`"""
+
+    #: "direct", or "shadow" first and then full.
+    strategy: Literal["direct", "shadow"]
+    #: rows answered by both versions and with mature outcomes before a shadow may go full.
+    min_outcomes: int
+    #: a rollout undecided for this long is aborted.
+    max_days: float
+    on_new_candidate: Literal["queue", "replace"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeSettings:
+    """`[outcomes.NAME]`"""
+
+    name: str
+    kind: Literal["label", "binary", "number"]
+    #: how long after the prediction an outcome still counts; None = for ever.
+    window_s: float | None
+    missing: Literal["unknown", "0"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorSettings:
+    """`[monitor]`"""
+
+    window_s: float
+    #: how long after a window's end its labels are complete.
+    label_delay_s: float
+    #: stated rate of false alarms: at most this many per window, over all features together.
+    false_alarms_per_window: float
+    #: features that may alarm; None = all.
+    features: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainSettings:
+    """`[retrain]`"""
+
+    on: tuple[Trigger, ...]
+    #: rows with outcomes since the last training that make a volume trigger; None = never.
+    new_rows: int | None
+    #: alarm when a mature window breaks this promise, for example "auc < 0.70".
+    performance: Rule | None
+    mode: Literal["auto", "suggest", "off"]
+    cooldown_s: float
+    #: at most this many retrains in any `budget_window_s`; None = no limit.
+    budget: int | None
+    budget_window_s: float
+    min_new_labels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One alert channel: "console", or a webhook whose URL lies in an environment variable."""
+
+    name: str
+    kind: Literal["console", "webhook"]
+    #: environment variable that holds the URL (webhook).
+    url_env: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """`[alerts]`"""
+
+    channels: tuple[Channel, ...]
+    #: severity -> names of channels.
+    routes: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSettings:
+    """`[serving]`"""
+
+    workers: int
+    max_body_bytes: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """`[journal]`"""
+
+    #: a worker starts a new segment after this long.
+    segment_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """One `flyball.toml`, understood and checked."""
+
+    name: str
+    #: folder of flyball.toml; `pipeline.py` is imported from here.
+    directory: Path
+    model: ModelSettings
+    pipeline: PipelineSettings
+    gate: GateSettings
+    rollout: RolloutSettings
+    outcomes: tuple[OutcomeSettings, ...]
+    monitor: MonitorSettings
+    #: column -> what the journal does with it; unnamed columns are kept.
+    columns: Mapping[str, Literal["keep", "hash", "drop"]]
+    retrain: RetrainSettings
+    alerts: AlertSettings
+    serving: ServingSettings
+    journal: JournalSettings

@@ -1,0 +1,1 @@
+"""Which version should answer next: evidence and the state machine of shadow and full."""

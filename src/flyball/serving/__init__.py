@@ -1,0 +1,1 @@
+"""Request bytes to answer bytes: routes, protocols, workers, supervisor, hot swap."""
