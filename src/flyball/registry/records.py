@@ -73,6 +73,8 @@ class Deployment:
     bundles: Mapping[int, tuple[str, str]]
     #: versions that score the same rows after the answer has left.
     shadow: tuple[int, ...]
+    #: what the journal does with a column, where not kept: "hash" or "drop".
+    columns: Mapping[str, Literal["keep", "hash", "drop"]]
     at: datetime
 
 

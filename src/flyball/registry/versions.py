@@ -1,0 +1,105 @@
+"""Versions in the database: written once, read often; only the stage moves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+from flyball.errors import NotFound
+from flyball.registry.codec import dump, load_version
+from flyball.registry.records import Stage, Version
+from flyball.store import Database, Row, Transaction, stamp, utcnow
+
+_SELECT = "SELECT record, stage FROM version"
+
+
+def register(tx: Transaction, version: Version) -> Version:
+    """Write a version. The same run again gives the version it already made: a resumed run registers once."""
+    row = tx.one(f"{_SELECT} WHERE run = :run", run=version.lineage.run)
+    if row is not None:
+        return _version(row)
+    tx.run(
+        "INSERT INTO version (model, number, label, run, stage, created_at, recorded_at, record)"
+        " VALUES (:model, :number, :label, :run, :stage, :created_at, :recorded_at, :record)",
+        model=version.model,
+        number=version.number,
+        label=version.label,
+        run=version.lineage.run,
+        stage=version.stage,
+        created_at=stamp(version.created_at),
+        recorded_at=stamp(utcnow()),
+        record=dump(version),
+    )
+    return version
+
+
+def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
+    tx.run(
+        "UPDATE version SET stage = :stage WHERE model = :model AND number = :number",
+        stage=stage,
+        model=model,
+        number=number,
+    )
+
+
+def models(database: Database) -> list[str]:
+    """Names of all models that have a version, sorted."""
+    return [row["model"] for row in database.all("SELECT DISTINCT model FROM version ORDER BY model")]
+
+
+def versions(database: Database, model: str) -> list[Version]:
+    """All versions of a model, oldest first."""
+    return [_version(row) for row in database.all(f"{_SELECT} WHERE model = :model ORDER BY number", model=model)]
+
+
+def version(database: Database, model: str, number: int) -> Version:
+    row = database.one(f"{_SELECT} WHERE model = :model AND number = :number", model=model, number=number)
+    if row is None:
+        raise _no_such(database, model, str(number))
+    return _version(row)
+
+
+def find(database: Database, model: str, ref: str) -> Version:
+    """The version that `ref` names: a number (`7`, `v7`), a stage (`production`, `staging`, `shadow`) or a label.
+
+    Of several in one stage the newest. Raises NotFound naming what there is.
+    """
+    if match := re.fullmatch(r"v?(\d+)", ref):
+        return version(database, model, int(match[1]))
+    row = database.one(
+        f"{_SELECT} WHERE model = :model AND (stage = :ref OR label = :ref) ORDER BY number DESC LIMIT 1",
+        model=model,
+        ref=ref,
+    )
+    if row is None:
+        raise _no_such(database, model, ref)
+    return _version(row)
+
+
+def parse_reference(text: str) -> tuple[str, str]:
+    """`MODEL@REF` as a pair; without `@` the reference is `production`."""
+    model, _, ref = text.partition("@")
+    return model, ref or "production"
+
+
+def label_of(model: str, created_at: datetime, data_digest: str, condition: str) -> str:
+    """`flight-delay-20130701-d3f9a1c2-lgbm`: training date, dataset version, experiment condition."""
+    return "-".join(part for part in (model, created_at.strftime("%Y%m%d"), data_digest[:8], condition) if part)
+
+
+def _version(row: Row) -> Version:
+    stage = cast(Stage, row["stage"])
+    return replace(load_version(row["record"], stage=stage), stage=stage)
+
+
+def _no_such(database: Database, model: str, ref: str) -> NotFound:
+    known = models(database)
+    if model not in known:
+        there = ", ".join(known) or "none yet; `flyball run` trains the first"
+        return NotFound(f"no model {model!r} has a version here (there is: {there})")
+    numbers = [str(item.number) for item in versions(database, model)]
+    return NotFound(
+        f"no version {ref!r} of {model} (versions {', '.join(numbers)}; or production, staging, shadow, a label)"
+    )
