@@ -23,7 +23,7 @@ def newest_generation(database: Database) -> int:
 
 def deployments(database: Database) -> dict[str, Deployment]:
     """Model -> its newest deployment."""
-    rows = database.all(f"{_SELECT} WHERE generation IN (SELECT max(generation) FROM deployment GROUP BY model)")
+    rows = database.all(_SELECT + " WHERE generation IN (SELECT max(generation) FROM deployment GROUP BY model)")
     found = [_deployment(row) for row in rows]
     return {item.model: item for item in sorted(found, key=lambda item: item.model)}
 
