@@ -55,7 +55,7 @@ class Question:
 
 
 def rules_for(settings: GateSettings, occasion: Occasion) -> tuple[Rule, ...]:
-    """`always` rules, and those of the occasion: a changed recipe or a refresh of the same one; a first version has no champion."""
+    """`always` rules, and those of the occasion: a changed recipe, a refresh of the same one, or a first version."""
     special = {"first": (), "change": settings.change, "refresh": settings.refresh}[occasion]
     return tuple(special) + tuple(settings.always)
 

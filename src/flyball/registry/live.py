@@ -13,6 +13,10 @@ from flyball.registry.versions import set_stage
 from flyball.store import Database, Row, Transaction, emit, stamp, utcnow
 
 _SELECT = "SELECT generation, record FROM deployment"
+_NEWEST_OF_EACH = (
+    "SELECT generation, record FROM deployment"
+    " WHERE generation IN (SELECT max(generation) FROM deployment GROUP BY model)"
+)
 
 
 def newest_generation(database: Database) -> int:
@@ -23,7 +27,7 @@ def newest_generation(database: Database) -> int:
 
 def deployments(database: Database) -> dict[str, Deployment]:
     """Model -> its newest deployment."""
-    rows = database.all(_SELECT + " WHERE generation IN (SELECT max(generation) FROM deployment GROUP BY model)")
+    rows = database.all(_NEWEST_OF_EACH)
     found = [_deployment(row) for row in rows]
     return {item.model: item for item in sorted(found, key=lambda item: item.model)}
 

@@ -1,0 +1,175 @@
+"""Moves that change what answers: start, full, abort, promote, roll back. Each is one transaction with its audit entry.
+
+A bundle is loaded and answers its own example before any stage moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from flyball.engine.session import load_engine
+from flyball.errors import Mistake, NotFound
+from flyball.registry import live
+from flyball.registry.audit import GOVERNOR
+from flyball.registry.records import Deployment, Version
+from flyball.registry.versions import set_stage, version
+from flyball.rollout.state import Rollout, Status
+from flyball.store import Database, Home, Row, Transaction, moment, stamp
+
+Policy = Mapping[str, Literal["keep", "hash", "drop"]]
+
+
+def start(
+    tx: Transaction,
+    candidate: Version,
+    *,
+    strategy: Literal["direct", "shadow"],
+    on_new: Literal["queue", "replace"],
+    columns: Policy,
+    now: datetime,
+    why: str,
+) -> Status:
+    """Begin a candidate's rollout in the caller's transaction; the status it begins in."""
+    deployed = live.current(tx, candidate.model)
+    if deployed is None or strategy == "direct":
+        _open(tx, candidate, champion=deployed.live if deployed else None, status="full", now=now)
+        _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
+        return "full"
+    running = active(tx, candidate.model)
+    if running is not None and on_new == "queue":
+        _open(tx, candidate, champion=deployed.live, status="queued", now=now)
+        set_stage(tx, candidate.model, candidate.number, "staging")
+        return "queued"
+    if running is not None:
+        _close(tx, running, "aborted", now)
+    _open(tx, candidate, champion=deployed.live, status="shadow", now=now)
+    shadowed = replace(
+        deployed,
+        bundles={
+            deployed.live: deployed.bundles[deployed.live],
+            candidate.number: (candidate.bundle, candidate.digest),
+        },
+        shadow=(candidate.number,),
+        columns=columns,
+        at=now,
+    )
+    live.deploy(tx, shadowed, replaces=deployed.generation, who=GOVERNOR, why=why)
+    return "shadow"
+
+
+def go_full(database: Database, rollout: Rollout, *, now: datetime, why: str) -> Deployment:
+    """The shadow becomes the live version; the old one is archived."""
+    candidate = version(database, rollout.model, rollout.candidate)
+    with database.write() as tx:
+        deployed = live.current(tx, rollout.model)
+        _close(tx, rollout, "full", now)
+        return _make_live(
+            tx, deployed, candidate, columns=deployed.columns if deployed else {}, who=GOVERNOR, why=why, now=now
+        )
+
+
+def abort(database: Database, rollout: Rollout, *, now: datetime, why: str, who: str = GOVERNOR) -> None:
+    """The champion goes on alone; the candidate is archived."""
+    with database.write() as tx:
+        deployed = live.current(tx, rollout.model)
+        _close(tx, rollout, "aborted", now)
+        if deployed is not None and rollout.candidate in deployed.shadow:
+            alone = replace(deployed, bundles={deployed.live: deployed.bundles[deployed.live]}, shadow=(), at=now)
+            live.deploy(tx, alone, replaces=deployed.generation, who=who, why=why)
+        set_stage(tx, rollout.model, rollout.candidate, "archived")
+
+
+def promote(
+    database: Database, home: Home, model: str, number: int, *, who: str, why: str, now: datetime
+) -> Deployment:
+    """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted."""
+    target = version(database, model, number)
+    load_engine(home.path / target.bundle, target.digest)
+    with database.write() as tx:
+        deployed = live.current(tx, model)
+        if deployed is not None and deployed.live == number:
+            raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
+        running = active(tx, model)
+        if running is not None:
+            _close(tx, running, "full" if running.candidate == number else "aborted", now)
+        return _make_live(tx, deployed, target, columns=deployed.columns if deployed else {}, who=who, why=why, now=now)
+
+
+def rollback(database: Database, home: Home, model: str, *, who: str, why: str, now: datetime) -> Deployment:
+    """Put the version back that was live before this one."""
+    past = live.history(database, model)
+    if not past:
+        raise NotFound(f"{model} has never been live; there is nothing to roll back")
+    present = past[-1].live
+    before = [item.live for item in past if item.live != present]
+    if not before:
+        raise Mistake(f"v{present} is the only version of {model} that was ever live; there is nothing to go back to")
+    return promote(database, home, model, before[-1], who=who, why=why, now=now)
+
+
+def active(tx: Transaction | Database, model: str) -> Rollout | None:
+    """The rollout that is under way, if any."""
+    return _first(tx, model, "shadow")
+
+
+def queued(tx: Transaction | Database, model: str) -> Rollout | None:
+    """The oldest rollout that waits for its turn."""
+    return _first(tx, model, "queued")
+
+
+def rollouts(database: Database, model: str) -> list[Rollout]:
+    """Newest first."""
+    return [_rollout(row) for row in database.all(f"{_SELECT} WHERE model = :model ORDER BY id DESC", model=model)]
+
+
+_SELECT = "SELECT id, model, candidate, champion, status, started_at FROM rollout"
+
+
+def _first(tx: Transaction | Database, model: str, status: Status) -> Rollout | None:
+    row = tx.one(f"{_SELECT} WHERE model = :model AND status = :status ORDER BY id LIMIT 1", model=model, status=status)
+    return None if row is None else _rollout(row)
+
+
+def _open(tx: Transaction, candidate: Version, *, champion: int | None, status: Status, now: datetime) -> None:
+    tx.run(
+        "INSERT INTO rollout (model, candidate, champion, status, started_at, moved_at)"
+        " VALUES (:model, :candidate, :champion, :status, :now, :now)"
+        " ON CONFLICT (model, candidate) DO UPDATE SET champion = excluded.champion, status = excluded.status,"
+        " started_at = excluded.started_at, moved_at = excluded.moved_at",
+        model=candidate.model,
+        candidate=candidate.number,
+        champion=champion,
+        status=status,
+        now=stamp(now),
+    )
+
+
+def _close(tx: Transaction, rollout: Rollout, status: Status, now: datetime) -> None:
+    tx.run(
+        "UPDATE rollout SET status = :status, moved_at = :now WHERE id = :id",
+        status=status,
+        now=stamp(now),
+        id=rollout.id,
+    )
+
+
+def _make_live(
+    tx: Transaction, deployed: Deployment | None, target: Version, *, columns: Policy, who: str, why: str, now: datetime
+) -> Deployment:
+    alone = Deployment(
+        model=target.model,
+        generation=0,
+        live=target.number,
+        bundles={target.number: (target.bundle, target.digest)},
+        shadow=(),
+        columns=columns,
+        at=now,
+    )
+    return live.deploy(tx, alone, replaces=deployed.generation if deployed else None, who=who, why=why)
+
+
+def _rollout(row: Row) -> Rollout:
+    return Rollout(**{**dict(row), "started_at": moment(row["started_at"])})
