@@ -1,0 +1,115 @@
+"""One writer's file in the journal. An appended line survives the death of the process; a full disk sheds and counts.
+
+The writer holds an exclusive `flock` on its file while it lives, which is how the carrier tells the dead from the slow.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIX = ".jsonl"
+REOPEN_S = 1.0
+
+# After these the same file will take lines again as soon as there is room.
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+class Segment:
+    """The only writer of one file `<kind>-<pid>-<start ms>-<random>.jsonl`. For one thread; opened without ever raising."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder = folder
+        self.kind = kind
+        #: lines that are whole in the file, and lines that are not, since the writer began.
+        self.written = 0
+        self.dropped = 0
+        #: what went wrong last; None while lines are being written.
+        self.last_error: str | None = None
+        self.path: Path | None = None
+        self._fd: int | None = None
+        self._torn = False
+        self._opened_at = 0.0
+        self._retry_at = 0.0
+        self._open()
+
+    def append(self, line: bytes) -> bool:
+        """Write one `\\n`-terminated line with one `write`; False if it is not, or not surely, in the file."""
+        if self._fd is None and (time.monotonic() < self._retry_at or not self._open()):
+            return self._drop()
+        assert self._fd is not None
+        # "#" makes sure that a torn line which lacks nothing but its end is not read as a whole one.
+        content = b"#\n" + line if self._torn else line
+        try:
+            done = os.write(self._fd, content)
+            # A file that was deleted takes every write and keeps none.
+            linked = os.fstat(self._fd).st_nlink
+        except OSError as error:
+            return self._failed(error)
+        if linked and done == len(content):
+            self.written += 1
+            self._torn = False
+            self.last_error = None
+            return True
+        if not linked:
+            return self._failed(OSError(errno.ENOENT, "the segment was deleted", str(self.path)))
+        self._torn = self._torn or done > 0
+        self.last_error = f"{self.path}: only {done} of {len(content)} bytes were written; is the disk full?"
+        return self._drop()
+
+    def rotate_if_older(self, age_s: float) -> bool:
+        """Go on in a new file when this one is older than `age_s` and not empty; the old one is the carrier's then."""
+        if self._fd is None or time.monotonic() - self._opened_at < age_s or os.fstat(self._fd).st_size == 0:
+            return False
+        old = self._fd
+        if not self._open():
+            return False
+        os.close(old)
+        return True
+
+    def close(self) -> None:
+        """Let go of the file; a later `append` begins a new one."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _failed(self, error: OSError) -> bool:
+        self.last_error = str(error)
+        if error.errno not in _FULL:
+            self.close()
+            self._retry_at = time.monotonic() + REOPEN_S
+        return self._drop()
+
+    def _drop(self) -> bool:
+        self.dropped += 1
+        return False
+
+    def _open(self) -> bool:
+        name = f"{self.kind}-{os.getpid()}-{time.time_ns() // 1_000_000}-{os.urandom(4).hex()}{SUFFIX}"
+        path = self.folder / name
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            fd = _locked(path)
+        except OSError as error:
+            self.last_error = str(error)
+            self._retry_at = time.monotonic() + REOPEN_S
+            return False
+        self.path, self._fd, self._torn, self._opened_at = path, fd, False, time.monotonic()
+        return True
+
+
+def _locked(path: Path) -> int:
+    """A new file, opened for appending and locked."""
+    while True:
+        fd = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        # The carrier may have swept the empty file away between its making and its locking.
+        if os.fstat(fd).st_nlink:
+            return fd
+        os.close(fd)
