@@ -1,0 +1,215 @@
+"""Reading the lake with DuckDB: what was predicted, what came true, and which outcome belongs to which prediction.
+
+Windows are event time, `[start, end)`. Only files of the dates that can matter are opened.
+"""
+
+# ruff: noqa: S608 - views take no parameters; every value in the SQL below passed `_quoted` or `_time`
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flyball.journal.layout import OUTCOMES, PREDICTIONS, SCHEMAS, TIME, Kind, date_of, lake_files
+from flyball.store.clock import stamp
+
+if TYPE_CHECKING:
+    from flyball.journal.line import Role
+    from flyball.store.home import Home
+
+MEMORY_LIMIT = "512MB"
+THREADS = 2
+
+# An outcome's own time may lie a little before its prediction's: clocks differ, and some give only the day.
+_OUTCOME_SLACK = timedelta(days=1)
+
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int64(): "BIGINT",
+    TIME: "TIMESTAMPTZ",
+    PREDICTIONS.field("features").type: "STRUCT(none DOUBLE)",
+}
+
+# rows: the predictions to label. live: every live prediction that could own an outcome given by key.
+# outcomes: of one name. An outcome given by key belongs to the key's latest live prediction at the outcome's time (without
+# a time: to its latest of all); of several outcomes for one prediction, the one received last counts.
+_SCORED = """
+WITH told AS (SELECT *, coalesce(timestamp, TIMESTAMPTZ 'infinity') AS until FROM {outcomes}),
+live AS (
+  SELECT key, timestamp, arg_max(id, (received_at, id)) AS id FROM {live} WHERE key IS NOT NULL GROUP BY key, timestamp
+),
+owned AS (
+  SELECT id AS owner, number, value, timestamp, received_at, file_row_number FROM told WHERE id IS NOT NULL
+  UNION ALL
+  SELECT live.id, number, value, told.timestamp, received_at, file_row_number
+  FROM (SELECT * FROM told WHERE id IS NULL) AS told ASOF JOIN live ON told.key = live.key AND told.until >= live.timestamp
+),
+latest AS (
+  SELECT owner, arg_max(
+    {{label: number, label_text: value, label_at: coalesce(timestamp, received_at)}}, (received_at, file_row_number)
+  ) AS outcome
+  FROM owned GROUP BY owner
+)
+SELECT rows.id, rows.timestamp, version, variant, key, prediction, score, features,
+  outcome.label AS label, outcome.label_text AS label_text, outcome.label_at AS label_at
+FROM {rows} AS rows LEFT JOIN latest ON latest.owner = rows.id
+"""
+
+
+def predictions(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
+    """Live predictions in the window, in event order; columns of `layout.PREDICTIONS`."""
+    return _query(f"FROM {_window(home, model, start, end, 'live')} ORDER BY timestamp, id")
+
+
+def shadow(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
+    """What shadow versions said to the same rows; a row's id is its live prediction's."""
+    return _query(f"FROM {_window(home, model, start, end, 'shadow')} ORDER BY timestamp, id, version")
+
+
+def answered_keys(home: Home, model: str, start: datetime, end: datetime) -> set[str]:
+    """Keys that got a live prediction in the window."""
+    rows = _window(home, model, start, end, "live")
+    return set(_query(f"SELECT DISTINCT key FROM {rows} WHERE key IS NOT NULL")["key"].to_pylist())
+
+
+def outcomes(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
+    """Outcomes whose own time (else the time they were received) lies in the window; columns of `layout.OUTCOMES`."""
+    source = _source("outcomes", lake_files(home, "outcomes", model, date_of(start), _last_date(end)))
+    at = "coalesce(timestamp, received_at)"
+    return _query(
+        f"SELECT {', '.join(OUTCOMES.names)} FROM {source}"
+        f" WHERE {at} >= {_time(start)} AND {at} < {_time(end)} ORDER BY {at}, received_at, outcome_id"
+    )
+
+
+def scored(
+    home: Home,
+    model: str,
+    start: datetime,
+    end: datetime,
+    *,
+    name: str = "label",
+    known_by: datetime | None = None,
+    role: Role = "live",
+) -> pa.Table:
+    """The window's predictions, each with its latest outcome called `name`, in event order.
+
+    Columns: id, timestamp, version, variant, key, prediction, score, features; label (double), label_text and label_at,
+    null where nothing is known. `known_by` leaves out every outcome that came true later, so the past can be replayed.
+    Opens every outcome file from `start` to `known_by`.
+    """
+    told = _told(home, model, start, name, known_by)
+    sql = _SCORED.format(
+        rows=_window(home, model, start, end, role), live=_owners(home, model, start, known_by, told), outcomes="known"
+    )
+    return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version", known=told)
+
+
+def connect(home: Home, model: str) -> Any:
+    """A DuckDB connection of its own with the views `predictions`, `shadow`, `outcomes` and `scored` over one model's lake.
+
+    The views see what was carried before this call, and are empty, with types, where nothing was. `scored` has outcomes
+    called `label`.
+    """
+    connection = _opened()
+    every = _source("predictions", lake_files(home, "predictions", model))
+    told = _source("outcomes", lake_files(home, "outcomes", model))
+    views = {
+        "predictions": f"SELECT {', '.join(PREDICTIONS.names)} FROM {every} WHERE role = 'live'",
+        "shadow": f"SELECT {', '.join(PREDICTIONS.names)} FROM {every} WHERE role = 'shadow'",
+        "outcomes": f"SELECT {', '.join(OUTCOMES.names)} FROM {told}",
+        "scored": _SCORED.format(
+            rows="predictions", live="predictions", outcomes=f"(FROM {told} WHERE name = 'label')"
+        ),
+    }
+    for name, sql in views.items():
+        connection.execute(f"CREATE VIEW {name} AS {sql}")
+    return connection
+
+
+def _window(home: Home, model: str, start: datetime, end: datetime, role: Role) -> str:
+    """SQL for one model's predictions of one role in a window."""
+    source = _source("predictions", lake_files(home, "predictions", model, date_of(start), _last_date(end)))
+    return (
+        f"(SELECT {', '.join(PREDICTIONS.names)} FROM {source}"
+        f" WHERE role = {_quoted(role)} AND timestamp >= {_time(start)} AND timestamp < {_time(end)})"
+    )
+
+
+def _told(home: Home, model: str, start: datetime, name: str, known_by: datetime | None) -> pa.Table:
+    """Outcomes of one name that may belong to predictions from `start` on."""
+    last = None if known_by is None else date_of(known_by)
+    source = _source("outcomes", lake_files(home, "outcomes", model, date_of(start - _OUTCOME_SLACK), last))
+    known = "" if known_by is None else f" AND coalesce(timestamp, received_at) <= {_time(known_by)}"
+    return _query(
+        "SELECT id, key, value, number, timestamp, received_at, file_row_number"
+        f" FROM {source} WHERE name = {_quoted(name)}{known}"
+    )
+
+
+def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, told: pa.Table) -> str:
+    """SQL for the live predictions, from `start` on, that decide whose the outcomes given by key are."""
+    keyed = told.filter(pc.is_null(told["id"]))
+    if keyed.num_rows == 0:
+        return _source("predictions", [])
+    # A keyed outcome without a time belongs to the key's latest prediction, wherever that lies.
+    last = known_by if keyed["timestamp"].null_count else pc.max(keyed["timestamp"]).as_py()
+    files = lake_files(home, "predictions", model, date_of(start), None if last is None else date_of(last))
+    until = "" if last is None else f" AND timestamp <= {_time(last)}"
+    return f"(FROM {_source('predictions', files)} WHERE role = 'live' AND timestamp >= {_time(start)}{until})"
+
+
+def _source(kind: Kind, files: list[str]) -> str:
+    """SQL for a relation over `files`; without any, an empty one of the right types."""
+    if not files:
+        columns = [f"NULL::{_SQL_TYPES[field.type]} AS {field.name}" for field in SCHEMAS[kind]]
+        return f"(SELECT {', '.join(columns)}, NULL::BIGINT AS file_row_number WHERE false)"
+    # DuckDB takes each path for a pattern, so a folder called `[a]` has to be escaped.
+    paths = ", ".join(_quoted(glob.escape(file)) for file in files)
+    # Features differ between versions, outcomes' columns never do; looking into every file first costs twice the time.
+    union = "true" if kind == "predictions" else "false"
+    return f"read_parquet([{paths}], union_by_name={union}, hive_partitioning=false, file_row_number=true)"
+
+
+def _query(sql: str, **tables: pa.Table) -> pa.Table:
+    """Run one SELECT, with Arrow tables by name."""
+    with closing(_shared(os.getpid()).cursor()) as cursor:
+        for name, table in tables.items():
+            cursor.register(name, table)
+        found = cursor.sql(sql).to_arrow_table()
+    # DuckDB calls the zone Etc/UTC.
+    zoned = [field.with_type(TIME) if pa.types.is_timestamp(field.type) else field for field in found.schema]
+    return found.cast(pa.schema(zoned))
+
+
+@functools.cache
+def _shared(pid: int) -> Any:  # noqa: ARG001 - DuckDB's threads do not follow a fork, so each process has its own
+    return _opened()
+
+
+def _opened() -> Any:
+    connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _last_date(end: datetime) -> str:
+    """The last date with a moment before `end`."""
+    return date_of(end - timedelta(microseconds=1))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _time(at: datetime) -> str:
+    return f"TIMESTAMPTZ '{stamp(at)}'"
