@@ -49,3 +49,11 @@ def parse_rule(text: str) -> Rule:
         against_champion=champion is not None,
         value=value,
     )
+
+
+def metrics_named(text: str) -> tuple[str, ...]:
+    """The metrics a rule's text names, whether or not it is a rule: for telling an unknown metric before anything else."""
+    match = _RULE.fullmatch(text)
+    if match is None:
+        return ()
+    return tuple(name for name in (match["metric"], match["champion"]) if name is not None)

@@ -1,0 +1,245 @@
+"""What one key alone cannot tell: settings that contradict each other, the task or the steps. Pure; each check yields Problems.
+
+`values` is what `schema.read_document` gave; a key that was refused there is None or at its default, and is not judged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flyball.project.locate import Place
+from flyball.project.readers import nearest
+from flyball.project.rules import metrics_named, parse_rule
+from flyball.project.schema import SEVERITIES, Problem
+from flyball.project.steps import StepDeclaration, upstream
+from flyball.stats.names import METRIC_NAMES, SERVING_METRICS
+
+Values = Mapping[str, Mapping[str, Any]]
+Steps = Sequence[StepDeclaration]
+
+
+def cross_checks(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Problem]:
+    """Every problem between settings; `steps` is empty where the pipeline's module could not be read.
+
+    `refused`: places of values refused already; what hangs on them is not judged again.
+    """
+    for problem in _all(values, steps, refused):
+        if problem.path not in refused:
+            yield problem
+
+
+def _all(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Problem]:
+    yield from _model_columns(values)
+    yield from _named_columns(values)
+    yield from _metrics(values)
+    yield from _gate_rules(values, steps)
+    yield from _cluster(values)
+    yield from _triggers(values, refused)
+    yield from _outcomes(values)
+    yield from _false_alarms(values)
+    yield from _alerts(values)
+    if steps:
+        yield from _step_names(values, steps)
+        yield from _refit(values, steps)
+
+
+def holdout_step(values: Values, steps: Steps) -> str | None:
+    """The step that gives the held-out table: as named, else "validate" where there is one."""
+    named: str | None = values["pipeline"]["holdout"]
+    return named or ("validate" if any(step.name == "validate" for step in steps) else None)
+
+
+def refit_obstacle(values: Values, steps: Steps) -> str | None:
+    """Why what passed the gate cannot be trained once more on all rows; None where it can."""
+    model = values["pipeline"]["model"]
+    if values["model"]["timestamp"] is None:
+        return "refit needs the event time: name the column under [model] timestamp, or write refit = false"
+    if holdout_step(values, steps) is None:
+        return (
+            "refit adds the held-out rows, and no step holds any out: declare a step validate, or write refit = false"
+        )
+    reaching = upstream(steps, model)
+    if not any("run" in step.given for step in steps if step.name in reaching):
+        return f"no step up to {model} takes `run`, so none can tell: take `run` and use flyball.split, or write refit = false"
+    return None
+
+
+def _model_columns(values: Values) -> Iterator[Problem]:
+    model = values["model"]
+    if model["task"] in ("multiclass", "regression") and model["positive"] is not None:
+        yield _at("model", "positive", message=f"belongs to a binary task, not to {model['task']}; leave it out")
+    roles = {role: model[role] for role in ("target", "key", "timestamp") if model[role] is not None}
+    for index, feature in enumerate(model["features"] or ()):
+        for role, column in roles.items():
+            if feature == column:
+                message = f"is the {role}; a feature must be known at prediction time, so take it out of the list"
+                yield _at("model", "features", index, message=message, value=feature)
+    if "target" in roles:
+        for role in ("key", "timestamp"):
+            if roles.get(role) == roles["target"]:
+                yield _at("model", role, message="is the target's column; name another", value=roles[role])
+
+
+def _named_columns(values: Values) -> Iterator[Problem]:
+    """Columns named elsewhere must be features, as far as the features are declared."""
+    model = values["model"]
+    if model["features"] is None:
+        return
+    features = model["features"]
+    for index, name in enumerate(values["monitor"]["features"] or ()):
+        if name not in features:
+            yield _at(
+                "monitor",
+                "features",
+                index,
+                message=f"is not among [model] features{nearest(name, features)}",
+                value=name,
+            )
+    journaled = (*features, *([model["key"]] if model["key"] else []))
+    for name in values["columns"]:
+        if name not in journaled:
+            yield _at("columns", name, message=f"is not a journaled column{nearest(name, journaled)}")
+
+
+def _metrics(values: Values) -> Iterator[Problem]:
+    task, primary = values["model"]["task"], values["model"]["primary_metric"]
+    if task is not None and primary is not None and primary not in METRIC_NAMES[task]:
+        yield _at("model", "primary_metric", message=_unknown_metric(primary, task, METRIC_NAMES[task]))
+
+
+def _gate_rules(values: Values, steps: Steps) -> Iterator[Problem]:
+    task = values["model"]["task"]
+    for key in ("change", "refresh", "always"):
+        for index, text in enumerate(values["gate"][key] or ()):
+            fault = _rule_fault(text, task, serving=True) or _gate_fault(text, key, values, steps)
+            if fault:
+                yield _at("gate", key, index, message=fault, value=text)
+    promise = values["retrain"]["performance"]
+    if promise is not None:
+        fault = _rule_fault(promise, task, serving=False)
+        if not fault and parse_rule(promise).against_champion:
+            fault = 'must be absolute, as no champion answers the same rows in production: METRIC < NUMBER, such as "auc < 0.70"'
+        if fault:
+            yield _at("retrain", "performance", message=fault, value=promise)
+
+
+def _rule_fault(text: str, task: str | None, *, serving: bool) -> str | None:
+    """What is wrong with a rule whatever it is for. Unknown metrics come first: `champion.acu` is a typo, not a comparison."""
+    if task is not None:
+        known = METRIC_NAMES[task] + (SERVING_METRICS if serving else ())
+        for name in metrics_named(text):
+            if name not in known:
+                return _unknown_metric(name, task, known)
+    try:
+        parse_rule(text)
+    except ValueError as error:
+        return str(error).removeprefix(f"{text!r} ")
+    return None
+
+
+def _gate_fault(text: str, key: str, values: Values, steps: Steps) -> str | None:
+    rule = parse_rule(text)
+    if key == "always" and rule.against_champion:
+        return "holds for a first version too, which has no champion; move it to change or refresh, or compare with a number"
+    if rule.metric in SERVING_METRICS:
+        bound = f"{rule.metric} <= NUMBER"
+        return (
+            f"{rule.metric} is measured over the serving path, not row by row; write {bound}"
+            if rule.against_champion
+            else None
+        )
+    if steps and holdout_step(values, steps) is None:
+        return (
+            "no step holds rows out to measure this on; declare a step validate, or name one under [pipeline] holdout"
+        )
+    return None
+
+
+def _cluster(values: Values) -> Iterator[Problem]:
+    needs = {"key": "key", "day": "timestamp"}.get(values["gate"]["cluster"] or "")
+    if needs and values["model"][needs] is None:
+        yield _at(
+            "gate", "cluster", message=f'"{values["gate"]["cluster"]}" needs [model] {needs}; name the column there'
+        )
+
+
+def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
+    retrain = values["retrain"]
+    on: tuple[str, ...] = retrain["on"] or ()
+    needs = {
+        "performance": ("retrain", "performance", 'a promise: performance = "auc < 0.70"'),
+        "volume": ("retrain", "new_rows", "a count: new_rows = 10000"),
+        "schedule": ("pipeline", "schedule", 'a time: [pipeline] schedule = "0 3 * * *"'),
+    }
+    for index, trigger in enumerate(on):
+        if trigger in needs:
+            section, key, setting = needs[trigger]
+            if values[section][key] is None and (section, key) not in refused:
+                yield _at("retrain", "on", index, message=f"needs {setting}", value=trigger)
+    if retrain["new_rows"] is not None and "volume" not in on:
+        yield _at(
+            "retrain", "new_rows", message='has no effect unless on names "volume"; add it there, or leave new_rows out'
+        )
+
+
+def _outcomes(values: Values) -> Iterator[Problem]:
+    for name in values["outcomes"]:
+        if name != "label":
+            yield _at(
+                "outcomes", name, message="outcomes other than label are not yet possible; send what came true as label"
+            )
+
+
+def _false_alarms(values: Values) -> Iterator[Problem]:
+    count, period_s = values["monitor"]["false_alarms"]
+    expected = count / period_s * values["monitor"]["window"]
+    if expected >= 1:
+        yield _at(
+            "monitor",
+            "false_alarms",
+            message=f"allows {expected:.3g} false alarms in each window; it must be less than one",
+        )
+
+
+def _alerts(values: Values) -> Iterator[Problem]:
+    channels = values["alerts"]["channels"]
+    for name, channel in channels.items():
+        if channel["kind"] == "webhook" and channel["url_env"] is None:
+            message = 'a webhook needs url_env = "NAME", the environment variable that holds its address'
+            yield Problem(path=("alerts", "channels", name), message=message)
+        if channel["kind"] == "console" and channel["url_env"] is not None:
+            yield Problem(
+                path=("alerts", "channels", name, "url_env"), message="a console has no address; leave it out"
+            )
+    known = tuple(dict.fromkeys(("console", *channels)))
+    for severity in SEVERITIES:
+        for index, name in enumerate(values["alerts"]["routes"][severity] or ()):
+            if name not in known:
+                path: Place = ("alerts", "routes", severity, index)
+                yield Problem(path=path, message=f"unknown channel{nearest(name, known)}", value=name)
+
+
+def _step_names(values: Values, steps: Steps) -> Iterator[Problem]:
+    pipeline = values["pipeline"]
+    names = tuple(step.name for step in steps)
+    for key in ("model", "holdout"):
+        step = pipeline[key]
+        if step is not None and step not in names:
+            yield _at("pipeline", key, message=f"no such step{nearest(step, names)}", value=step)
+    if holdout_step(values, steps) == pipeline["model"]:
+        yield _at("pipeline", "holdout", message="is the model's step; the held-out table needs a step of its own")
+
+
+def _refit(values: Values, steps: Steps) -> Iterator[Problem]:
+    obstacle = refit_obstacle(values, steps)
+    if values["gate"]["refit"] and obstacle:
+        yield _at("gate", "refit", message=obstacle)
+
+
+def _unknown_metric(name: str, task: str, known: tuple[str, ...]) -> str:
+    return f'unknown metric "{name}" for a {task} task{nearest(name, known)}'
+
+
+def _at(*path: str | int, message: str, value: str | None = None) -> Problem:
+    return Problem(path=path, message=message, value=value)

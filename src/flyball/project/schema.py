@@ -1,0 +1,268 @@
+"""Every section and key of `flyball.toml`, as one table, and the walk that reads a document by it.
+
+A default of None where another key decides (the metric depends on the task, say) is filled in by `build`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flyball.project import readers as read
+from flyball.project.locate import Place
+
+DAY_S = 86_400.0
+SEVERITIES = ("info", "warning", "critical")
+TRIGGERS = ("schedule", "drift", "performance", "volume")
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,60}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One value."""
+
+    reader: read.Reader
+    default: Any = None
+    #: what to write where a required key is missing; None = the key may be left out.
+    required: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """A list; each item is read, and placed in a refusal, on its own."""
+
+    reader: read.Reader
+    default: tuple[Any, ...] | None = None
+    unique: bool = False
+    empty: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Each:
+    """A table whose names the user chooses."""
+
+    of: Shape
+
+
+#: a dict is a table whose names are known.
+Shape = Key | Items | Each | dict[str, "Shape"]
+
+_NO_SLICES = read.not_yet('gate on all rows, or cluster = "key" for intervals that respect groups; leave it out')
+_OTHER_CHANNELS = 'use kind = "webhook" with url_env'
+
+SCHEMA: dict[str, Shape] = {
+    "project": {
+        "name": Key(reader=read.slug),
+        "python": Key(reader=read.not_yet("steps run in the interpreter that runs flyball; leave it out")),
+    },
+    "model": {
+        "name": Key(reader=read.slug, required='name = "flight-delay"'),
+        "task": Key(
+            reader=read.one_of("binary", "multiclass", "regression"),
+            required='task = "binary", "multiclass" or "regression"',
+        ),
+        "target": Key(reader=read.text, required="target = the column to predict"),
+        "positive": Key(reader=read.positive_value),
+        "key": Key(reader=read.text),
+        "timestamp": Key(reader=read.text),
+        "features": Items(reader=read.text, unique=True, empty=False),
+        "primary_metric": Key(reader=read.text),
+    },
+    "pipeline": {
+        "module": Key(reader=read.module, default="pipeline"),
+        "model": Key(reader=read.text, default="train"),
+        "holdout": Key(reader=read.text),
+        "schedule": Key(reader=read.cron),
+        "timezone": Key(reader=read.timezone, default="UTC"),
+        "seed": Key(reader=read.integer(0, 2**32 - 1), default=7),
+        "params": Key(reader=read.params, default={}),
+    },
+    "gate": {
+        "change": Items(reader=read.text),
+        "refresh": Items(reader=read.text),
+        "always": Items(reader=read.text, default=()),
+        "confidence": Key(reader=read.number(0.5, 1, open_ends=True), default=0.95),
+        "cluster": Key(reader=read.one_of("key", "day")),
+        "refit": Key(reader=read.flag),
+        "slices": Key(reader=_NO_SLICES),
+        "slice_floor": Key(reader=_NO_SLICES),
+        "approval": Key(
+            reader=read.one_of("auto", later={"human": 'use approval = "auto"; `flyball why` shows every verdict'}),
+            default="auto",
+        ),
+    },
+    "rollout": {
+        "strategy": Key(reader=read.strategy, default="shadow"),
+        "min_outcomes": Key(reader=read.integer(0, 1_000_000_000), default=200),
+        "max_days": Key(reader=read.number(0, 3_650, open_ends=True), default=14.0),
+        "on_new_candidate": Key(reader=read.one_of("queue", "replace"), default="queue"),
+        "metric": Key(reader=read.not_yet("a rollout watches [model] primary_metric; leave it out")),
+        "guardrails": Key(reader=read.not_yet("write floors under [gate] always; leave it out")),
+    },
+    "outcomes": Each(
+        of={
+            "kind": Key(
+                reader=read.one_of(
+                    "label",
+                    later=dict.fromkeys(
+                        ("binary", "number"), 'only the label is joined: [outcomes.label] kind = "label"'
+                    ),
+                ),
+                default="label",
+            ),
+            "window": Key(reader=read.duration()),
+            "missing": Key(
+                reader=read.one_of("unknown", later={"0": 'a row without a label stays unknown: missing = "unknown"'}),
+                default="unknown",
+            ),
+        }
+    ),
+    "monitor": {
+        "window": Key(reader=read.duration(), default=DAY_S),
+        "label_delay": Key(reader=read.duration(zero=True), default=DAY_S),
+        "false_alarms": Key(reader=read.rate, default=(1, 100 * DAY_S)),
+        "features": Items(reader=read.text, unique=True, empty=False),
+        "slices": Key(reader=read.not_yet("the whole window is judged; leave it out")),
+    },
+    "columns": Each(of=Key(reader=read.one_of("keep", "hash", "drop"))),
+    "retrain": {
+        "on": Items(reader=read.one_of(*TRIGGERS), unique=True),
+        "new_rows": Key(reader=read.integer(1, 1_000_000_000)),
+        "performance": Key(reader=read.text),
+        "mode": Key(reader=read.one_of("auto", "suggest", "off"), default="auto"),
+        "cooldown": Key(reader=read.duration(zero=True), default=DAY_S),
+        "budget": Key(reader=read.rate),
+        "min_new_labels": Key(reader=read.integer(0, 1_000_000_000), default=0),
+    },
+    "alerts": {
+        "channels": Each(
+            of={
+                "kind": Key(
+                    reader=read.one_of(
+                        "console", "webhook", later=dict.fromkeys(("slack", "email", "pagerduty"), _OTHER_CHANNELS)
+                    ),
+                    required='kind = "webhook" or "console"',
+                ),
+                "url_env": Key(reader=read.variable),
+            }
+        ),
+        "routes": {severity: Items(reader=read.text, unique=True) for severity in SEVERITIES},
+    },
+    "serving": {
+        "workers": Key(reader=read.integer(1, 256), default=2),
+        "max_body_mb": Key(reader=read.number(0, 1_024, open_ends=True), default=16.0),
+        "timeout_s": Key(reader=read.number(0, 3_600, open_ends=True), default=10.0),
+        "durability": Key(
+            reader=read.one_of(
+                "process", later={"disk": 'use durability = "process": a crash of a worker loses nothing answered'}
+            ),
+            default="process",
+        ),
+        "auth": Key(reader=read.not_yet("workers listen on loopback by default; put a proxy in front; leave it out")),
+    },
+    "journal": {
+        "sample": Key(reader=read.exactly(1, "every prediction is journaled"), default=1.0),
+        "segment_s": Key(reader=read.number(0, 86_400, open_ends=True), default=60.0),
+        "retention_days": Key(reader=read.not_yet("the lake is kept for ever; leave it out")),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with a document, by its place in it."""
+
+    path: Place
+    message: str
+    #: the value as written, where the message is about a part of it.
+    value: str | None = None
+
+    def __str__(self) -> str:
+        value = "" if self.value is None else f" {read.shown(self.value)}"
+        return f"{label(self.path)}{value}: {self.message}"
+
+
+def label(path: Place) -> str:
+    """`[gate] change[1]` for ("gate", "change", 0): people count from 1."""
+    names = [part if _PLAIN.fullmatch(part) else read.shown(part) for part in path if isinstance(part, str)]
+    items = "".join(f"[{part + 1}]" for part in path if isinstance(part, int))
+    if len(names) < 2:
+        return f"[{''.join(names)}]{items}"
+    return f"[{'.'.join(names[:-1])}] {names[-1]}{items}"
+
+
+def read_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Every section with every key, read or at its default, and what was wrong.
+
+    A value that was refused is at its default too (None where the key is required), so that the rest can still be judged.
+    """
+    problems: list[Problem] = []
+    values = _read(SCHEMA, document, (), problems)
+    return values, tuple(problems)
+
+
+def _read(shape: Shape, value: Any, path: Place, problems: list[Problem]) -> Any:
+    if isinstance(shape, Key):
+        return _read_key(shape, value, path, problems)
+    if isinstance(shape, Items):
+        return _read_items(shape, value, path, problems)
+    if not isinstance(value, dict):
+        problems.append(Problem(path=path, message=f"needs a table, got {read.shown(value)}"))
+        value = {}
+    if isinstance(shape, Each):
+        return {name: _read(shape.of, item, (*path, name), problems) for name, item in value.items()}
+    unknown = [name for name in value if name not in shape]
+    problems.extend(Problem(path=(*path, name), message=_unknown(name, shape, top=not path)) for name in unknown)
+    return {
+        name: _read(inner, value[name], (*path, name), problems)
+        if name in value
+        else _absent(inner, (*path, name), problems)
+        for name, inner in shape.items()
+    }
+
+
+def _read_key(shape: Key, value: Any, path: Place, problems: list[Problem]) -> Any:
+    try:
+        return shape.reader(value)
+    except ValueError as error:
+        problems.append(Problem(path=path, message=str(error)))
+        return shape.default
+
+
+def _read_items(shape: Items, value: Any, path: Place, problems: list[Problem]) -> tuple[Any, ...] | None:
+    if not isinstance(value, list):
+        problems.append(Problem(path=path, message=f"needs a list, got {read.shown(value)}"))
+        return shape.default
+    if not value and not shape.empty:
+        problems.append(Problem(path=path, message="needs at least one item; leave the key out to mean all"))
+    items: list[Any] = []
+    for index, item in enumerate(value):
+        try:
+            found = shape.reader(item)
+        except ValueError as error:
+            problems.append(Problem(path=(*path, index), message=str(error)))
+            continue
+        if shape.unique and found in items:
+            problems.append(Problem(path=(*path, index), message="is listed twice", value=str(found)))
+        items.append(found)
+    return tuple(items)
+
+
+def _absent(shape: Shape, path: Place, problems: list[Problem]) -> Any:
+    if isinstance(shape, Key):
+        if shape.required:
+            problems.append(Problem(path=path, message=f"is missing; write {shape.required}"))
+        return shape.default
+    return shape.default if isinstance(shape, Items) else _read(shape, {}, path, problems)
+
+
+def _unknown(name: str, shape: Mapping[str, Shape], *, top: bool) -> str:
+    if not top:
+        return f"unknown key{read.nearest(name, shape)}"
+    owners = [section for section, keys in shape.items() if isinstance(keys, dict) and name in keys]
+    if owners:
+        return f"stands outside any section; write it under {' or '.join(f'[{owner}]' for owner in owners)}"
+    return f"unknown section{read.nearest(name, shape)}"
