@@ -5,8 +5,10 @@ Pure. Checking rows against it is `engine.check`; running the model is `engine.s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +20,9 @@ Task = Literal["binary", "multiclass", "regression"]
 #: name -> one array per feature, all of one length: float32 for number, integer and boolean (NaN = missing),
 #: object arrays of str for category (missing = "").
 Columns = Mapping[str, npt.NDArray[Any]]
+
+#: takes some values out of a row (a record, or a list), in a fixed order.
+Pick = Callable[[Any], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +53,125 @@ class Contract:
     positive: str | None
     #: one row that satisfies the contract, for docs and OpenAPI.
     example: Mapping[str, Any]
+    #: where each feature lies in a `Table`; follows from `features`.
+    layout: Layout = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", Layout.of(self.features))
 
     def names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.features)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        features = [{item.name: getattr(feature, item.name) for item in fields(Feature)} for feature in self.features]
+        return {
+            "model": self.model,
+            "task": self.task,
+            "features": features,
+            "classes": self.classes,
+            "positive": self.positive,
+            "example": dict(self.example),
+        }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Contract:
         features = tuple(Feature(**{**item, "levels": tuple(item["levels"])}) for item in value["features"])
         return Contract(**{**value, "features": features, "classes": tuple(value["classes"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The two blocks of a table, and the order of names within each: the order of the contract."""
+
+    names: tuple[str, ...]
+    #: number, integer and boolean features: the columns of `Table.numbers`.
+    numbers: tuple[str, ...]
+    #: category features: the columns of `Table.categories`.
+    categories: tuple[str, ...]
+    #: name -> (is a number, column of its block).
+    place: Mapping[str, tuple[bool, int]]
+    #: columns of `Table.numbers` that hold integers, and those that hold booleans.
+    integers: tuple[int, ...]
+    booleans: tuple[int, ...]
+    #: shape (numbers,) and (categories,): which columns may be missing.
+    numbers_nullable: npt.NDArray[np.bool_]
+    categories_nullable: npt.NDArray[np.bool_]
+    #: a record's numbers and its categories.
+    of_record: tuple[Pick, Pick]
+    #: the same of a list in the contract's order.
+    of_list: tuple[Pick, Pick]
+
+    @staticmethod
+    def of(features: tuple[Feature, ...]) -> Layout:
+        numbers = [feature for feature in features if feature.kind != "category"]
+        categories = [feature for feature in features if feature.kind == "category"]
+        place = {feature.name: (True, index) for index, feature in enumerate(numbers)}
+        place |= {feature.name: (False, index) for index, feature in enumerate(categories)}
+        names = tuple(feature.name for feature in features)
+        number_names = tuple(feature.name for feature in numbers)
+        category_names = tuple(feature.name for feature in categories)
+        return Layout(
+            names=names,
+            numbers=number_names,
+            categories=category_names,
+            place=place,
+            integers=tuple(index for index, feature in enumerate(numbers) if feature.kind == "integer"),
+            booleans=tuple(index for index, feature in enumerate(numbers) if feature.kind == "boolean"),
+            numbers_nullable=np.array([feature.nullable for feature in numbers], dtype=np.bool_),
+            categories_nullable=np.array([feature.nullable for feature in categories], dtype=np.bool_),
+            of_record=(pick(number_names), pick(category_names)),
+            of_list=(
+                pick([names.index(name) for name in number_names]),
+                pick([names.index(n) for n in category_names]),
+            ),
+        )
+
+    def of_columns(self, columns: Sequence[str]) -> tuple[Pick, Pick]:
+        """A list's numbers and categories, where the list is in the order of `columns`."""
+        if tuple(columns) == self.names:
+            return self.of_list
+        at = {name: index for index, name in enumerate(columns)}
+        return pick([at[name] for name in self.numbers]), pick([at[name] for name in self.categories])
+
+
+def pick(keys: Sequence[Any]) -> Pick:
+    """`itemgetter(*keys)`, but always giving a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return partial(_few, tuple(keys))
+
+
+def _few(keys: tuple[Any, ...], row: Any) -> tuple[Any, ...]:
+    return tuple(row[key] for key in keys)
+
+
+class Table(Mapping[str, npt.NDArray[Any]]):
+    """Columns held as two blocks, the form the model's graph takes; a column is a view, made when asked for.
+
+    `numbers` is float32 of shape (rows, number features), `categories` object of shape (rows, category features);
+    both are C-contiguous.
+    """
+
+    __slots__ = ("categories", "layout", "numbers")
+
+    def __init__(self, layout: Layout, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> None:
+        self.layout = layout
+        self.numbers = numbers
+        self.categories = categories
+
+    @property
+    def rows(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        is_number, index = self.layout.place[name]
+        return self.numbers[:, index] if is_number else self.categories[:, index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layout.names)
+
+    def __len__(self) -> int:
+        return len(self.layout.names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,118 @@
+"""Rows as JSON holds them become columns, or a `Violation` that names each row and column at fault.
+
+Every request passes here. Whole batches are converted at once; only a batch that does not go through that way is
+looked at value by value (`engine.diagnose`). Types are strict: a text never becomes a number, nor does a boolean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import chain
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flyball.engine.contract import Columns, Contract, Layout, Pick, Table, pick
+from flyball.engine.diagnose import Problem, Violation, read_records, read_split
+
+__all__ = ["Problem", "Violation", "columns_from_records", "columns_from_split"]
+
+_NUMBER: frozenset[type] = frozenset({float, int, NoneType})
+_BOOLEAN: frozenset[type] = frozenset({bool, float, int, NoneType})
+_CATEGORY: frozenset[type] = frozenset({str, NoneType})
+
+
+def columns_from_records(contract: Contract, rows: Sequence[Any]) -> Columns:
+    """The columns of a list of objects, each `{feature: value}` with every feature and nothing else.
+
+    Raises `Violation`. Values never seen in training (another category, a number out of range) are no violation.
+    """
+    layout = contract.layout
+    width = len(layout.names)
+    # As many keys as features, and (since picking succeeds) all features among them: so no unknown one.
+    if set(map(type, rows)) == {dict} and set(map(len, rows)) == {width}:
+        table = _in_bulk(layout, rows, layout.of_record)
+        if table is not None:
+            return table
+    return read_records(contract, rows)
+
+
+def columns_from_split(contract: Contract, columns: Sequence[str], data: Sequence[Sequence[Any]]) -> Columns:
+    """The columns of `{"columns": [...], "data": [[...], ...]}`; the columns may come in any order.
+
+    Raises `Violation`.
+    """
+    layout = contract.layout
+    width = len(layout.names)
+    if set(map(type, data)) == {list} and set(map(len, data)) == {width} == {len(columns)}:
+        try:
+            picks = layout.of_columns(columns)
+        except (KeyError, TypeError):
+            return read_split(contract, columns, data)
+        table = _in_bulk(layout, data, picks)
+        if table is not None:
+            return table
+    return read_split(contract, columns, data)
+
+
+def _in_bulk(layout: Layout, rows: Sequence[Any], picks: tuple[Pick, Pick]) -> Table | None:
+    """The whole batch at once; None where anything at all is unusual, to be looked at with care."""
+    try:
+        numbers = _numbers(layout, list(map(picks[0], rows)))
+        categories = _categories(layout, list(map(picks[1], rows)))
+    except (KeyError, OverflowError):  # a feature is missing; an integer too large for a float
+        return None
+    return None if numbers is None or categories is None else Table(layout, numbers, categories)
+
+
+def _numbers(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.float32] | None:
+    if not (_of_types(values, _NUMBER) if not layout.booleans else _of_two_types(layout, values)):
+        return None
+    shape = (len(values), len(layout.numbers))
+    with np.errstate(over="ignore"):  # what overflows float32 is infinite, and seen below
+        matrix = np.fromiter(chain.from_iterable(values), np.float32, shape[0] * shape[1]).reshape(shape)
+    finite = np.isfinite(matrix)
+    if not finite.all() and not (finite | (np.isnan(matrix) & layout.numbers_nullable)).all():
+        return None
+    if layout.integers and not _integral(matrix[:, layout.integers]):
+        return None
+    if layout.booleans and not _zero_or_one(matrix[:, layout.booleans]):
+        return None
+    return matrix
+
+
+def _categories(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.object_] | None:
+    if not layout.categories:
+        return np.empty((len(values), 0), dtype=np.object_)
+    flat = list(chain.from_iterable(values))
+    types = set(map(type, flat))
+    if not types <= _CATEGORY:
+        return None
+    matrix = np.array(values, dtype=np.object_)
+    if NoneType in types or "" in flat:
+        matrix[matrix == None] = ""  # noqa: E711 - elementwise
+        if not ((matrix != "") | layout.categories_nullable).all():
+            return None
+    return matrix
+
+
+def _of_types(values: list[tuple[Any, ...]], allowed: Collection[type]) -> bool:
+    return set(map(type, chain.from_iterable(values))).issubset(allowed)
+
+
+def _of_two_types(layout: Layout, values: list[tuple[Any, ...]]) -> bool:
+    booleans = set(layout.booleans)
+    strict = pick([index for index in range(len(layout.numbers)) if index not in booleans])
+    return _of_types(list(map(strict, values)), _NUMBER) and _of_types(
+        list(map(pick(layout.booleans), values)), _BOOLEAN
+    )
+
+
+def _integral(part: npt.NDArray[np.float32]) -> bool:
+    return bool(((part == np.floor(part)) | np.isnan(part)).all())
+
+
+def _zero_or_one(part: npt.NDArray[np.float32]) -> bool:
+    return bool(((part == 0) | (part == 1) | np.isnan(part)).all())

@@ -1,0 +1,64 @@
+"""A pandas table becomes columns: the training side, in bulk, whatever dtypes hold the values.
+
+pandas is the caller's; nothing here imports it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flyball.engine.contract import Columns, Contract, Table
+from flyball.errors import Mistake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def columns_from_frame(contract: Contract, frame: pd.DataFrame) -> Columns:
+    """The contract's columns of `frame`; others are left out. None, NaN, NA and NaT become missing values.
+
+    Kinds and dtypes may differ as long as the values fit. Raises `Mistake` naming the column.
+    """
+    layout = contract.layout
+    missing = [name for name in layout.names if name not in frame.columns]
+    if missing:
+        raise Mistake(f"the table lacks columns {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+    numbers = np.empty((len(frame), len(layout.numbers)), dtype=np.float32)
+    categories = np.empty((len(frame), len(layout.categories)), dtype=np.object_)
+    for name, (is_number, index) in layout.place.items():
+        if is_number:
+            numbers[:, index] = _number_column(name, frame[name])
+        else:
+            categories[:, index] = _text_column(name, frame[name])
+    return Table(layout, numbers, categories)
+
+
+def _number_column(name: str, series: Any) -> npt.NDArray[np.float64]:
+    try:
+        values = series.astype(object) if series.dtype == "category" else series
+        if values.dtype == object:
+            values = values.where(values.notna(), np.nan)
+            _require(name, values[values.notna()], (bool, int, float, np.number, np.bool_), "numbers")
+        column: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise Mistake(
+            f"column {name!r}: {series.dtype} does not hold numbers; convert it with astype(float)"
+        ) from error
+    return column
+
+
+def _text_column(name: str, series: Any) -> npt.NDArray[np.object_]:
+    values = series.astype(object)
+    present = values.notna()
+    _require(name, values[present], (str,), "text")
+    column: npt.NDArray[np.object_] = values.where(present, "").to_numpy(dtype=np.object_)
+    return column
+
+
+def _require(name: str, values: Any, types: tuple[type, ...], what: str) -> None:
+    for found in set(map(type, values)):
+        if not issubclass(found, types):
+            raise Mistake(f"column {name!r} holds {found.__name__} values, needs {what}; convert it before training")

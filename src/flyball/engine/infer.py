@@ -1,0 +1,131 @@
+"""A contract from the table a model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flyball.engine.contract import Contract, Feature, Kind, Task
+from flyball.errors import Mistake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: values of a category that a contract remembers.
+MAX_LEVELS = 1_000
+#: rows among which the example row is looked for.
+_EXAMPLE_ROWS = 1_000
+
+
+def infer_contract(
+    frame: pd.DataFrame,
+    *,
+    model: str,
+    task: Task,
+    features: Sequence[str],
+    classes: Sequence[str],
+    positive: str | None,
+) -> Contract:
+    """What `frame`, the rows of training, says about each of `features`, in their order.
+
+    `classes` are the model's, in its own order (`compile.classes_of`). Raises `Mistake` naming the column that no
+    contract can hold: a date, a nested value, a mixture of text and numbers.
+    """
+    _check_classes(model, task, tuple(classes), positive)
+    if not len(frame):
+        raise Mistake(f"model {model!r}: no rows to infer a contract from")
+    if repeated := {name for name in features if list(features).count(name) > 1}:
+        raise Mistake(f"model {model!r}: features {', '.join(sorted(repeated))} are named twice")
+    if missing := [name for name in features if name not in frame.columns]:
+        raise Mistake(
+            f"features {', '.join(missing)} are not in the table; it has {', '.join(map(str, frame.columns))}"
+        )
+    described = tuple(_feature(name, frame[name]) for name in features)
+    return Contract(
+        model=model,
+        task=task,
+        features=described,
+        classes=tuple(classes),
+        positive=positive if task == "binary" else None,
+        example=_example(frame, described),
+    )
+
+
+def _check_classes(model: str, task: Task, classes: tuple[str, ...], positive: str | None) -> None:
+    if task == "regression" and classes:
+        raise Mistake(f"model {model!r}: a regression has no classes, got {classes}; is task right in flyball.toml?")
+    if task == "binary" and (len(classes) != 2 or positive not in classes):
+        raise Mistake(
+            f"model {model!r}: a binary task needs two classes with `positive` among them, got {classes} and {positive!r}"
+        )
+    if task == "multiclass" and len(classes) < 2:
+        raise Mistake(f"model {model!r}: a multiclass task needs two classes or more, got {classes}")
+
+
+def _feature(name: str, series: Any) -> Feature:
+    kind = _kind(name, series)
+    present = series.dropna()
+    if kind == "category":
+        present = present[present != ""]
+        levels = tuple(present.astype(object).value_counts().index[:MAX_LEVELS])
+        return Feature(name=name, kind=kind, nullable=len(present) < len(series), levels=levels)
+    values = present.to_numpy(dtype=np.float64)
+    if np.isinf(values).any():
+        raise Mistake(f"column {name!r} holds infinite values; make them missing or large before training")
+    return Feature(
+        name=name,
+        kind=kind,
+        nullable=len(present) < len(series),
+        low=float(values.min()) if len(values) else None,
+        high=float(values.max()) if len(values) else None,
+    )
+
+
+def _kind(name: str, series: Any) -> Kind:
+    from pandas.api import types  # slow: pandas
+
+    dtype = series.cat.categories.dtype if series.dtype == "category" else series.dtype
+    if types.is_bool_dtype(dtype):
+        return "boolean"
+    if types.is_integer_dtype(dtype):
+        return "integer"
+    if types.is_float_dtype(dtype):
+        return "number"
+    if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
+        raise Mistake(f"column {name!r} holds {dtype}; give the model numbers made of it, such as its hour or its age")
+    return _kind_of_values(name, {type(value) for value in series.dropna()})
+
+
+def _kind_of_values(name: str, found: set[type]) -> Kind:
+    if not found:
+        raise Mistake(f"column {name!r} has no value at all in training; leave it out of the features")
+    if all(issubclass(item, str) for item in found):
+        return "category"
+    if all(issubclass(item, bool | np.bool_) for item in found):
+        return "boolean"
+    if all(issubclass(item, int | np.integer) and item is not bool for item in found):
+        return "integer"
+    if all(issubclass(item, int | float | np.number) and item is not bool for item in found):
+        return "number"
+    names = ", ".join(sorted(item.__name__ for item in found))
+    raise Mistake(f"column {name!r} holds values of type {names}; make it numbers, booleans or text before training")
+
+
+def _example(frame: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, Any]:
+    """The first of the early rows with the fewest missing values."""
+    head = frame[[feature.name for feature in features]].head(_EXAMPLE_ROWS)
+    row = head.iloc[int(head.isna().sum(axis=1).to_numpy().argmin())]
+    return {feature.name: _plain(feature, row[feature.name]) for feature in features}
+
+
+def _plain(feature: Feature, value: Any) -> Any:
+    """As JSON would hold it."""
+    if value is None or value != value or str(value) in {"<NA>", "NaT"}:
+        return None
+    if feature.kind == "category":
+        return str(value) or None
+    if feature.kind == "boolean":
+        return bool(value)
+    return int(value) if feature.kind == "integer" else float(value)

@@ -1,0 +1,78 @@
+"""Proof that a graph answers as the model it was compiled from, by counting the rows where it does not."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flyball.engine.frame import columns_from_frame
+from flyball.engine.session import Engine
+from flyball.errors import Mistake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: share of rows that may differ: float32 may send a row that lies on a tree's threshold the other way.
+MAX_SHARE = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How a graph's answers compare with the model's own on the same rows."""
+
+    rows: int
+    #: difference allowed in a row: of any class's probability; of a value, relative to max(1, |value|).
+    tolerance: float
+    #: rows that differ by more.
+    over_tolerance: int
+    max_difference: float
+    #: rows whose most probable class is another; 0 for a regression.
+    class_changes: int
+    #: neither count is over 0.1 % of the rows.
+    passed: bool
+
+
+def prove(fitted: Any, engine: Engine, frame: pd.DataFrame, *, tolerance: float = 1e-5) -> Parity:
+    """Answer every row of `frame` with both and count differences. Slow: as slow as the model itself.
+
+    Use rows the model will meet (held-out ones, missing values and all). Raises `Mistake` for an empty frame.
+    """
+    if not len(frame):
+        raise Mistake(f"model {engine.contract.model!r}: no rows to prove parity on")
+    expected = _answers(fitted, engine, frame)
+    got = engine.predict(columns_from_frame(engine.contract, frame))
+    if got.probabilities is None:
+        difference = np.abs(expected - got.score) / np.maximum(1.0, np.abs(expected))
+        changes = 0
+    else:
+        difference = np.abs(expected - got.probabilities).max(axis=1)
+        changes = int((expected.argmax(axis=1) != got.probabilities.argmax(axis=1)).sum())
+    difference = np.nan_to_num(difference, nan=np.inf)
+    over = int((difference > tolerance).sum())
+    return Parity(
+        rows=len(frame),
+        tolerance=tolerance,
+        over_tolerance=over,
+        max_difference=float(difference.max()),
+        class_changes=changes,
+        passed=max(over, changes) <= MAX_SHARE * len(frame),
+    )
+
+
+def _answers(fitted: Any, engine: Engine, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """The model's own: shape (rows, classes), or (rows,) for a regression."""
+    features: Any = frame[list(engine.contract.names())]
+    if not hasattr(fitted, "feature_names_in_"):
+        features = features.to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a model has to say about its input it has said in training
+        answers = fitted.predict(features) if engine.contract.task == "regression" else fitted.predict_proba(features)
+    return (
+        np.asarray(answers, dtype=np.float64).reshape(len(frame), -1).squeeze(axis=1)
+        if (engine.contract.task == "regression")
+        else np.asarray(answers, dtype=np.float64)
+    )
