@@ -1,0 +1,76 @@
+"""A gate's evidence: who stands for the champion, the scores as a record, and what the serving path costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flyball.engine.check import columns_from_records
+from flyball.engine.session import load_engine
+from flyball.project.rules import Rule
+from flyball.registry.gate import HeldOut
+from flyball.registry.records import Version
+from flyball.store import Home, stamp
+
+#: single-row predictions behind `p99_ms`.
+LATENCY_ROWS = 300
+
+
+def champions(home: Home, champion: Version | None) -> list[dict[str, Any]]:
+    """The champion, then its gated twin: the twin never saw the rows its own gate held out."""
+    if champion is None:
+        return []
+    end = champion.lineage.data_end
+    found = [
+        {"folder": str(home.path / champion.bundle), "digest": champion.digest, "data_end": stamp(end) if end else None}
+    ]
+    twin = champion.lineage.gated_twin
+    if twin is not None:
+        found.append(
+            {"folder": str(home.path / twin["bundle"]), "digest": twin["digest"], "data_end": twin["data_end"]}
+        )
+    return found
+
+
+def held_out(task: str, scores: Mapping[str, Any]) -> HeldOut:
+    """The `score` step's arrays as the gate's record."""
+    times = scores["times"]
+    return HeldOut(
+        task=task,
+        y=scores["y"],
+        candidate=scores["candidate"],
+        champion=scores["champion"] if len(scores["champion"]) else None,
+        clusters=scores["clusters"] if len(scores["clusters"]) else None,
+        days=len(np.unique(scores["day"])),
+        start=_at(times.min()) if len(times) else None,
+        end=_at(times.max()) if len(times) else None,
+    )
+
+
+def nothing_held_out(task: str) -> HeldOut:
+    """A project without a hold-out: only what was measured can be judged."""
+    empty = np.empty(0)
+    return HeldOut(task=task, y=empty, candidate=empty, champion=None, clusters=None, days=0, start=None, end=None)
+
+
+def measured(folder: Path, rules: Sequence[Rule]) -> dict[str, float]:
+    """What the rules ask of the serving path: `p99_ms` of one-row requests, from JSON values to an answer, this machine."""
+    if not any(rule.metric == "p99_ms" for rule in rules):
+        return {}
+    engine = load_engine(folder, None)
+    row = dict(engine.contract.example)
+    spent = []
+    for _ in range(LATENCY_ROWS):
+        began = time.perf_counter()
+        engine.predict(columns_from_records(engine.contract, [row]))
+        spent.append(time.perf_counter() - began)
+    return {"p99_ms": float(np.percentile(spent, 99) * 1000)}
+
+
+def _at(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(int(microseconds) / 1e6, UTC)

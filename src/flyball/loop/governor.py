@@ -1,0 +1,92 @@
+"""The governor: should this model be trained again now? Pure; every answer has a reason a person can read.
+
+A signal (a schedule's slot, a drifted day, a broken promise, enough new rows) is considered once. What keeps a signal
+from becoming a retrain is named: mode, one in flight, cooldown, budget, too few new labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from flyball.project.records import RetrainSettings, Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """Something that asks for a retrain."""
+
+    trigger: Trigger
+    #: what makes it this one and no other: a slot's time, a day.
+    identity: str
+    #: one clause: "temp and dewp drifted on 2013-04-02".
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What the governor must know about the model's runs."""
+
+    #: decision time of the newest run that did not fail; None before the first.
+    last_run: datetime | None
+    #: runs decided within the budget's window.
+    runs_in_budget: int
+    in_flight: bool
+    #: outcomes that came true since the newest run.
+    new_labels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """The answer."""
+
+    act: Literal["retrain", "suggest", "hold"]
+    #: the signal that decided; the others came at the same time.
+    signal: Signal
+    reason: str
+
+
+#: when several signals come at once, the first of these names the reason.
+_RANK: tuple[Trigger, ...] = ("performance", "drift", "schedule", "volume")
+
+
+def rule(signals: Sequence[Signal], past: Past, settings: RetrainSettings, now: datetime) -> Ruling | None:
+    """The ruling on this moment's signals; None when there is none."""
+    asked = [signal for signal in signals if signal.trigger in settings.on]
+    if not asked:
+        return None
+    signal = min(asked, key=lambda item: _RANK.index(item.trigger))
+    obstacle = _obstacle(past, settings, now)
+    if obstacle is not None:
+        return Ruling(act="hold", signal=signal, reason=f"{signal.why}; not retrained: {obstacle}")
+    if settings.mode == "suggest":
+        return Ruling(act="suggest", signal=signal, reason=f"{signal.why}; retrain suggested (mode = suggest)")
+    return Ruling(act="retrain", signal=signal, reason=f"{signal.why}; {_since(past, now)}")
+
+
+def _obstacle(past: Past, settings: RetrainSettings, now: datetime) -> str | None:
+    if settings.mode == "off":
+        return "mode = off"
+    if past.in_flight:
+        return "a run is under way"
+    if past.last_run is not None and now - past.last_run < timedelta(seconds=settings.cooldown_s):
+        return f"{_days(now - past.last_run)} since the last run, cooldown is {_days(timedelta(seconds=settings.cooldown_s))}"
+    if settings.budget is not None and past.runs_in_budget >= settings.budget:
+        window = _days(timedelta(seconds=settings.budget_window_s))
+        return f"{past.runs_in_budget} runs in {window}, the budget is {settings.budget}"
+    if past.new_labels < settings.min_new_labels:
+        return f"{past.new_labels:,} new outcomes since the last run, {settings.min_new_labels:,} are needed"
+    return None
+
+
+def _since(past: Past, now: datetime) -> str:
+    return "first run" if past.last_run is None else f"{_days(now - past.last_run)} since the last run"
+
+
+def _days(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    if days < 1:
+        return f"{span / timedelta(hours=1):.0f} h"
+    return f"{days:.0f} day" if round(days) == 1 else f"{days:.0f} days"

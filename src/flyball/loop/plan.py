@@ -1,0 +1,99 @@
+"""Which calls a run is made of: the user's steps, Flyball's own after them, and the part trained again at a refit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from flyball.pipeline.execute import StepCall, calls_of
+from flyball.project.records import PipelineSettings
+from flyball.project.steps import StepDeclaration, upstream
+
+REFIT = "refit."
+
+
+def candidate_calls(
+    declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str
+) -> tuple[StepCall, ...]:
+    """The user's steps in order, then the candidate's bundle."""
+    return (*calls_of(declarations), _bundle_call("bundle", declarations, pipeline, model=model, prefix=""))
+
+
+def score_call(pipeline: PipelineSettings, *, champions: Sequence[Mapping[str, Any]], cluster: str | None) -> StepCall:
+    """Candidate and champion on the same held-out rows."""
+    assert pipeline.holdout is not None
+    return StepCall(
+        name="score",
+        target="flyball.loop.steps:score",
+        inputs={"candidate": "bundle", "holdout": pipeline.holdout},
+        given=("run",),
+        constants={"champions": [dict(item) for item in champions], "cluster": cluster, "timezone": pipeline.timezone},
+    )
+
+
+def refit_calls(
+    declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str
+) -> tuple[StepCall, ...]:
+    """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model."""
+    again = _changed_by_refit(declarations, pipeline.model)
+    calls = [
+        replace(
+            call,
+            name=REFIT + call.name,
+            inputs={name: REFIT + step if step in again else step for name, step in call.inputs.items()},
+            after=(),
+        )
+        for call in calls_of(declarations)
+        if call.name in again
+    ]
+    return (*calls, _bundle_call("refit.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again))
+
+
+def track_call(
+    *, model_step: str, name: str, uri: str, artifacts: str, bundle: str, values: Mapping[str, Any]
+) -> StepCall:
+    """Log to MLflow and register there."""
+    return StepCall(
+        name="track",
+        target="flyball.loop.tracking:track",
+        inputs={"model": model_step},
+        given=("run",),
+        constants={"name": name, "uri": uri, "artifacts": artifacts, "bundle": bundle, "values": dict(values)},
+        retries=2,
+    )
+
+
+def _changed_by_refit(declarations: Sequence[StepDeclaration], model: str) -> set[str]:
+    """Names of the steps to run again; `declarations` are in topological order."""
+    needed = upstream(declarations, model)
+    again: set[str] = set()
+    for item in declarations:
+        if item.name in needed and ("run" in item.given or again.intersection(item.needs)):
+            again.add(item.name)
+    return again
+
+
+def _bundle_call(
+    name: str,
+    declarations: Sequence[StepDeclaration],
+    pipeline: PipelineSettings,
+    *,
+    model: str,
+    prefix: str,
+    again: set[str] | None = None,
+) -> StepCall:
+    """Its table is the model step's first input; the held-out table, where there is one, keeps its rows out."""
+    table = next((item.needs[0] for item in declarations if item.name == pipeline.model and item.needs), pipeline.model)
+    inputs = {
+        "model": prefix + pipeline.model,
+        "table": prefix + table if again and table in again else table,
+    }
+    constants: dict[str, Any] = {"name": model, "timezone": pipeline.timezone}
+    if pipeline.holdout is None:
+        constants["holdout"] = None
+    else:
+        inputs["holdout"] = pipeline.holdout
+    if prefix:
+        constants["twin"] = "bundle"
+    return StepCall(name=name, target="flyball.loop.steps:bundle", inputs=inputs, given=("run",), constants=constants)

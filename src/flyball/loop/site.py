@@ -1,0 +1,116 @@
+"""Everything the loop needs to act for one project, opened once and handed down."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from flyball.pipeline.step import ModelNames
+from flyball.pipeline.workers import StepWorkers
+from flyball.project.records import Project
+from flyball.registry.projects import add_project
+from flyball.store import Database, Home, utcnow
+
+#: what Flyball's own steps need, imported once in the warm process that steps are forked from.
+PRELOAD = ("flyball.loop.steps", "flyball.loop.tracking")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One project in one home, with the warm process its steps are forked from."""
+
+    home: Home
+    database: Database
+    project: Project
+    workers: StepWorkers
+    #: where MLflow keeps runs and versions, and where a new experiment's files go.
+    tracking_uri: str
+    artifact_location: str
+    #: told what happens, a line at a time, for a person.
+    say: Callable[[str], None]
+
+    @property
+    def model(self) -> str:
+        return self.project.model.name
+
+    def names(self) -> ModelNames:
+        """What `[model]` calls its columns, as steps get it."""
+        settings = self.project.model
+        return ModelNames(
+            target=settings.target,
+            features=settings.features,
+            key=settings.key,
+            timestamp=settings.timestamp,
+            positive=settings.positive,
+            task=settings.task,
+        )
+
+
+@contextmanager
+def open_site(project: Project, home: Home, database: Database, say: Callable[[str], None]) -> Iterator[Site]:
+    """The project's site; its step processes end with the block."""
+    with database.write() as tx:
+        add_project(tx, name=project.model.name, directory=project.directory, at=utcnow())
+    log = home.runs / f"{project.model.name}.import.log"
+    with StepWorkers(directory=project.directory, module=project.pipeline.module, log=log, preload=PRELOAD) as workers:
+        yield Site(
+            home=home,
+            database=database,
+            project=project,
+            workers=workers,
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.mlflow / 'mlflow.db'}",
+            artifact_location=str(home.mlflow / "artifacts"),
+            say=say,
+        )
+
+
+def recipe_digest(project: Project, params: Mapping[str, Any]) -> str:
+    """SHA-256 of how a model is made: pipeline source and parameters. The same recipe on newer data is a refresh."""
+    source = (project.directory / f"{project.pipeline.module.replace('.', '/')}.py").read_bytes()
+    recipe = orjson.dumps(
+        {"params": dict(params), "seed": project.pipeline.seed, "features": project.model.features},
+        option=orjson.OPT_SORT_KEYS,
+    )
+    return hashlib.sha256(source + b"\0" + recipe).hexdigest()
+
+
+@cache
+def environment() -> Mapping[str, str]:
+    """Every installed distribution with its version, and Python's own."""
+    found = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
+    return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def hardware() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def git_state(directory: Path) -> tuple[str | None, bool]:
+    """(commit, whether files differ from it); (None, False) outside a repository or without git."""
+    try:
+        commit = _git(directory, "rev-parse", "HEAD")
+        return commit or None, bool(_git(directory, "status", "--porcelain", "--", "."))
+    except (OSError, subprocess.SubprocessError):
+        return None, False
+
+
+def _git(directory: Path, *words: str) -> str:
+    done = subprocess.run(  # noqa: S603  # fixed words, no shell
+        ["git", "-C", str(directory), *words],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    return done.stdout.strip()

@@ -1,0 +1,269 @@
+"""Flyball's own steps between a fitted model and a verdict: the bundle, and the scores on held-out rows.
+
+They run inside step processes, beside the user's steps: here, and nowhere else, the user's model object is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
+
+from flyball.engine.bundle import write_bundle
+from flyball.engine.compile import compile_model
+from flyball.engine.contract import Contract, Task
+from flyball.engine.frame import columns_from_frame
+from flyball.engine.infer import infer_contract
+from flyball.engine.parity import prove
+from flyball.engine.session import Engine, load_engine, open_engine
+from flyball.errors import Mistake
+from flyball.pipeline.step import ModelNames, RunContext
+from flyball.stats.profile import SCORE, fit_reference
+from flyball.store import moment, stamp
+
+#: rows on which the compiled model is proven equal to the fitted one.
+PARITY_ROWS = 5_000
+#: a refit whose probabilities differ by more than this from what passed the gate, on average, is another model.
+MAX_DISAGREEMENT = 0.1
+
+
+def bundle(
+    model: Any, table: Any, holdout: Any, run: RunContext, name: str, timezone: str, twin: str | None = None
+) -> dict[str, Any]:
+    """Contract, ONNX, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
+
+    `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
+    `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, the bundle that passed the gate.
+    """
+    names = run.model
+    rows = _frame(table, "the model step's input")
+    held_out = _frame(holdout, "the held-out table") if holdout is not None else rows.iloc[:0]
+    trained, end = _trained_rows(rows, held_out, run)
+    if trained.empty:
+        raise Mistake(
+            f"run {run.id}: no training row is left beside the {len(held_out):,} held-out rows; hold out fewer"
+        )
+    features = names.features or _features(rows, names)
+    contract = infer_contract(
+        trained,
+        model=name,
+        task=cast(Task, names.task),
+        features=features,
+        classes=_classes(model, names),
+        positive=names.positive,
+    )
+    onnx = compile_model(model, contract)
+    proving = held_out if len(held_out) else trained
+    engine = open_engine(contract, onnx, threads=2)
+    parity = prove(model, engine, proving.tail(PARITY_ROWS))
+    if not parity.passed:
+        raise Mistake(
+            f"the compiled model is not the fitted one: {parity.over_tolerance} of {parity.rows} rows differ by more than "
+            f"{parity.tolerance:g} (largest {parity.max_difference:.3g}), {parity.class_changes} classes change; "
+            "train on float32 columns, drop scalers before trees, or use another estimator (native serving: not yet)"
+        )
+    disagreement = _disagreement(engine, run, twin, proving) if twin else None
+    profile = _profile(engine, trained, names, timezone)
+    folder = run.path / ("bundle-refit" if run.refit else "bundle")
+    digest = write_bundle(
+        folder,
+        {
+            "model.onnx": onnx,
+            "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
+            "parity.json": orjson.dumps(parity, option=orjson.OPT_INDENT_2),
+            "profile.json": profile,
+        },
+    )
+    return {
+        "bundle": folder.name,
+        "digest": digest,
+        "parity": orjson.loads(orjson.dumps(parity)),
+        "disagreement": disagreement,
+        "data_digest": data_digest(trained),
+        "data_rows": len(trained),
+        "data_start": stamp(_time(trained, names).min()) if names.timestamp else None,
+        "data_end": stamp(end) if end else None,
+        "estimator": type(model[-1] if hasattr(model, "steps") else model).__name__,
+    }
+
+
+def score(
+    candidate: Mapping[str, Any],
+    holdout: Any,
+    run: RunContext,
+    champions: list[dict[str, Any]],
+    cluster: str | None,
+    timezone: str,
+) -> dict[str, npt.NDArray[Any]]:
+    """Candidate and champion on the same held-out rows, newer than what either was trained on.
+
+    `champions`: the champion, then its gated twin; the first that leaves at least half of the held-out rows unseen is
+    asked. Answers arrays: y, candidate, champion (empty: none), clusters, times (µs), and who stood in (-1 none, 0, 1).
+    """
+    names = run.model
+    rows = _frame(holdout, "the held-out table")
+    rows = rows[rows[names.target].notna()]
+    chosen, used = -1, rows
+    for index, item in enumerate(champions):
+        newer = _newer_than(rows, item["data_end"], names)
+        if len(newer) and len(newer) * 2 >= len(rows):
+            chosen, used = index, newer
+            break
+    engine = load_engine(run.path / candidate["bundle"], candidate["digest"])
+    found = {
+        "y": _truth(used, engine.contract, names),
+        "candidate": _scores(engine, used),
+        "champion": np.empty(0),
+        "clusters": _clusters(used, names, cluster, timezone),
+        "times": _microseconds(used, names),
+        "stand_in": np.asarray([chosen]),
+        "day": _days(used, names, timezone) if names.timestamp else np.empty(0, dtype=np.int64),
+    }
+    if chosen >= 0:
+        item = champions[chosen]
+        found["champion"] = _scores(load_engine(item["folder"], item["digest"]), used)
+    return found
+
+
+def _disagreement(engine: Engine, run: RunContext, twin: str, rows: pd.DataFrame) -> float:
+    """Mean absolute difference between the refitted model's scores and its gated twin's; too much is refused."""
+    difference = float(np.mean(np.abs(_scores(engine, rows) - _scores(load_engine(run.path / twin, None), rows))))
+    if run.model.task != "regression" and difference > MAX_DISAGREEMENT:
+        raise Mistake(
+            f"the refitted model disagrees with the one that passed the gate: mean difference {difference:.3f} in "
+            f"probability on {len(rows):,} rows, at most {MAX_DISAGREEMENT} is allowed; is the newest data sound?"
+        )
+    return difference
+
+
+def data_digest(table: pd.DataFrame) -> str:
+    """SHA-256 over the table's column names and rows, in order: any changed, added or moved value changes it."""
+    digest = hashlib.sha256("\x1f".join(map(str, table.columns)).encode())
+    digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _frame(value: Any, what: str) -> pd.DataFrame:
+    """The table as pandas; of several results the first that is a table."""
+    for item in value if isinstance(value, (tuple, list)) else (value,):
+        if isinstance(item, pd.DataFrame):
+            return item
+        if hasattr(item, "to_pandas"):
+            frame: pd.DataFrame = item.to_pandas()
+            return frame
+    raise Mistake(f"{what} is {type(value).__name__}; Flyball needs a table there (pandas, polars or pyarrow)")
+
+
+def _features(rows: pd.DataFrame, names: ModelNames) -> tuple[str, ...]:
+    return tuple(str(column) for column in rows.columns if column not in (names.target, names.key, names.timestamp))
+
+
+def _trained_rows(rows: pd.DataFrame, held_out: pd.DataFrame, run: RunContext) -> tuple[pd.DataFrame, datetime | None]:
+    names = run.model
+    if names.timestamp is None:
+        if run.refit or held_out.empty:
+            return rows, None
+        seen = set(pd.util.hash_pandas_object(held_out, index=False))
+        return rows[~pd.util.hash_pandas_object(rows[held_out.columns], index=False).isin(seen).to_numpy()], None
+    if run.refit or held_out.empty:
+        return rows, run.window.end
+    end = _time(held_out, names).min()
+    return rows[_time(rows, names) < end], end
+
+
+def _time(rows: pd.DataFrame, names: ModelNames) -> pd.Series[Any]:
+    times = pd.to_datetime(rows[names.timestamp], utc=True)
+    return times.astype("datetime64[us, UTC]")
+
+
+def _newer_than(rows: pd.DataFrame, end: str | None, names: ModelNames) -> pd.DataFrame:
+    if end is None or names.timestamp is None:
+        return rows
+    return rows[_time(rows, names) >= moment(end)]
+
+
+def _classes(model: Any, names: ModelNames) -> tuple[str, ...]:
+    if names.task == "regression":
+        return ()
+    return tuple(class_text(value) for value in model.classes_)
+
+
+def class_text(value: Any) -> str:
+    """A class as text, so that 1, 1.0, True in a table and "1" in flyball.toml can meet."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDArray[np.float64]:
+    """Shape (n,): 1 for the positive class, the class's index, or the value."""
+    values = rows[names.target]
+    if contract.task == "regression":
+        return values.to_numpy(dtype=np.float64)
+    codes, distinct = pd.factorize(values)
+    if contract.task == "binary":
+        meaning = [float(class_text(value) == contract.positive) for value in distinct]
+    else:
+        meaning = [float(contract.classes.index(class_text(value))) for value in distinct]
+    return np.asarray(meaning)[codes]
+
+
+def _scores(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Shape (n,) or, multiclass, (n, classes)."""
+    answer = engine.predict(columns_from_frame(engine.contract, rows))
+    if engine.contract.task == "multiclass":
+        assert answer.probabilities is not None
+        return answer.probabilities
+    return answer.score
+
+
+def _microseconds(rows: pd.DataFrame, names: ModelNames) -> npt.NDArray[np.int64]:
+    if names.timestamp is None:
+        return np.empty(0, dtype=np.int64)
+    return np.asarray(_time(rows, names).astype("int64").to_numpy(), dtype=np.int64)
+
+
+def _days(rows: pd.DataFrame, names: ModelNames, timezone: str) -> npt.NDArray[np.int64]:
+    """Local day number of every row: the blocks whose rows move together."""
+    local = _time(rows, names).dt.tz_convert(timezone).dt.tz_localize(None)
+    return np.asarray(local.dt.floor("D").astype("int64").to_numpy() // 86_400_000_000, dtype=np.int64)
+
+
+def _clusters(rows: pd.DataFrame, names: ModelNames, cluster: str | None, timezone: str) -> npt.NDArray[np.int64]:
+    """Empty: rows count as independent."""
+    if cluster == "day":
+        return _days(rows, names, timezone)
+    if cluster == "key":
+        return pd.factorize(rows[names.key])[0].astype(np.int64)
+    return np.empty(0, dtype=np.int64)
+
+
+def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str) -> bytes:
+    """The reference that drift is judged against: the features and the model's own score, by day."""
+    columns = columns_from_frame(engine.contract, trained)
+    features = {item.name: columns[item.name] for item in engine.contract.features}
+    kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features}
+    return reference_bytes(
+        fit_reference(
+            {**features, SCORE: engine.predict(columns).score},
+            {**kinds, SCORE: "number"},
+            _days(trained, names, timezone) if names.timestamp else None,
+        )
+    )
+
+
+#: how a contract's kinds are profiled.
+_KINDS: Mapping[str, Literal["number", "category"]] = {
+    "number": "number",
+    "integer": "number",
+    "boolean": "number",
+    "category": "category",
+}

@@ -1,0 +1,114 @@
+"""MLflow underneath: every run tracked, every version registered, aliases projected. Runs inside step processes only.
+
+Idempotent by the run's id: a resumed run finds the MLflow run and the model version it already made.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from flyball.errors import Mistake
+from flyball.pipeline.step import RunContext
+
+#: our stages as MLflow aliases; `archived` is a tag, because many versions have it.
+ALIASES = ("production", "staging", "shadow")
+_LIMIT = 500
+
+
+def track(
+    model: Any, run: RunContext, name: str, uri: str, artifacts: str, bundle: str, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Log the run and register the model; MLflow's run id and the version number.
+
+    `values`: params, metrics (numbers) and tags (text). `artifacts`: where a new experiment keeps its files.
+    """
+    client = MlflowClient(uri, uri)
+    experiment = _experiment(client, name, artifacts)
+    tracked = _run(client, experiment, run.id)
+    made = client.search_model_versions(f"run_id='{tracked.info.run_id}'")
+    if made:
+        return {"run": tracked.info.run_id, "version": int(made[0].version)}
+    identity = tracked.info.run_id
+    for key, value in values["params"].items():
+        client.log_param(identity, key, str(value)[:_LIMIT])
+    for key, value in values["metrics"].items():
+        client.log_metric(identity, key, float(value))
+    for key, value in values["tags"].items():
+        client.set_tag(identity, key, str(value)[:_LIMIT])
+    client.log_artifacts(identity, str(_saved(model, run, values["requirements"])), "model")
+    client.log_artifacts(identity, str(run.path / bundle), "bundle")
+    client.set_terminated(identity)
+    _ensure_model(client, name)
+    version = client.create_model_version(
+        name, f"{tracked.info.artifact_uri}/model", run_id=identity, tags={"flyball.run": run.id, **values["tags"]}
+    )
+    return {"run": identity, "version": int(version.version)}
+
+
+def project_aliases(name: str, uri: str, stages: Mapping[str, str]) -> dict[str, Any]:
+    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage."""
+    client = MlflowClient(uri, uri)
+    wanted = {stage: number for number, stage in sorted(stages.items(), key=lambda item: int(item[0]))}
+    have = dict(client.get_registered_model(name).aliases)
+    for alias in ALIASES:
+        if alias in wanted and str(have.get(alias)) != wanted[alias]:
+            client.set_registered_model_alias(name, alias, wanted[alias])
+        elif alias not in wanted and alias in have:
+            client.delete_registered_model_alias(name, alias)
+    for version in client.search_model_versions(f"name='{name}'"):
+        stage = stages.get(str(version.version))
+        if stage is not None and version.tags.get("flyball.stage") != stage:
+            client.set_model_version_tag(name, version.version, "flyball.stage", stage)
+    return {"aliases": {alias: wanted[alias] for alias in ALIASES if alias in wanted}}
+
+
+def prepare(uri: str, artifacts: str, name: str) -> dict[str, Any]:
+    """Open the store once, so that the schema is made by one process before several use it."""
+    return {"experiment": _experiment(MlflowClient(uri, uri), name, artifacts)}
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    return str(client.create_experiment(name, artifact_location=artifacts))
+
+
+def _run(client: MlflowClient, experiment: str, run: str) -> Any:
+    found = client.search_runs([experiment], f"tags.`flyball.run` = '{run}'", max_results=1)
+    return found[0] if found else client.create_run(experiment, tags={"flyball.run": run}, run_name=run)
+
+
+def _ensure_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _saved(model: Any, run: RunContext, requirements: list[str]) -> Any:
+    """The fitted model in its MLflow flavour, in the run's folder."""
+    folder = run.path / "mlflow-model"
+    shutil.rmtree(folder, ignore_errors=True)
+    with warnings.catch_warnings():
+        # mlflow warns about pickle and about its own defaults; both are chosen here on purpose.
+        warnings.simplefilter("ignore")
+        if type(model).__module__.startswith("lightgbm"):
+            import_module("mlflow.lightgbm").save_model(model, str(folder), pip_requirements=requirements)
+        elif hasattr(model, "get_params"):
+            import_module("mlflow.sklearn").save_model(
+                model, str(folder), pip_requirements=requirements, serialization_format="cloudpickle"
+            )
+        else:
+            raise Mistake(
+                f"a {type(model).__name__} has no MLflow flavour here yet; return a scikit-learn compatible estimator"
+            )
+    return folder
