@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from flyball.pipeline.artifact import Artifact
-from flyball.pipeline.runs import RunRecord
+from flyball.errors import Mistake, StepFailed
+from flyball.pipeline.artifact import Artifact, is_intact
+from flyball.pipeline.logs import tail
+from flyball.pipeline.runs import RunRecord, StepRecord, step_begun, step_done, step_failed, steps_of, take_over
 from flyball.pipeline.step import ModelNames, RunContext
+from flyball.pipeline.task import Outcome, Task, read_result
 from flyball.pipeline.workers import StepWorkers
 from flyball.project.steps import StepDeclaration
 from flyball.store.database import Database
 from flyball.store.home import Home
+
+log = logging.getLogger("flyball.pipeline")
 
 #: where a run can die: `checkpoint` is called with each of these names as it is passed.
 TRANSITIONS = (
@@ -96,4 +104,174 @@ def execute(
     the process that watched it died. Raises StepFailed when a step has failed after its retries, Conflict when
     another living process executes the run, ProjectError when the project's module cannot be imported.
     """
-    raise NotImplementedError
+    order = _order(steps)
+    workers.ready()
+    with database.write() as tx:
+        take_over(tx, run.id)
+    execution = _Execution(
+        database=database,
+        workers=workers,
+        calls={call.name: call for call in steps},
+        context=replace(context, path=home.runs / run.id),
+        passed=checkpoint or (lambda _: None),
+        recorded={step.name: step for step in steps_of(database, run.id)},
+        order=order,
+        parallel=parallel,
+    )
+    try:
+        return execution.finish()
+    except BaseException:
+        workers.close()  # nothing may go on that nobody watches
+        raise
+
+
+def _order(steps: Sequence[StepCall]) -> TopologicalSorter[str]:
+    """The steps' graph, ready to be walked. Raises Mistake for unknown names and for cycles."""
+    names = {call.name for call in steps}
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for call in steps:
+        first = [*call.inputs.values(), *call.after]
+        unknown = [name for name in first if name not in names]
+        if unknown:
+            raise Mistake(
+                f"step {call.name!r} needs {', '.join(unknown)}; the run's steps are {', '.join(sorted(names))}"
+            )
+        sorter.add(call.name, *first)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise Mistake(f"steps wait for each other: {' -> '.join(reversed(error.args[1]))}") from error
+    return sorter
+
+
+@dataclass(slots=True, kw_only=True)
+class _Execution:
+    """One walk over a run's steps. All of it happens in the caller's thread; only steps run beside it."""
+
+    database: Database
+    workers: StepWorkers
+    calls: Mapping[str, StepCall]
+    context: RunContext
+    passed: Callable[[str], None]
+    #: what the database said of each step when the walk began.
+    recorded: Mapping[str, StepRecord]
+    order: TopologicalSorter[str]
+    parallel: int
+    results: dict[str, Artifact] = field(default_factory=dict)
+    #: step -> monotonic time from which its next attempt may begin.
+    due: dict[str, float] = field(default_factory=dict)
+    running: dict[str, Task] = field(default_factory=dict)
+    #: failed attempts in this walk.
+    failures: dict[str, int] = field(default_factory=dict)
+    failed: StepFailed | None = None
+
+    def finish(self) -> dict[str, Artifact]:
+        while self.order.is_active():
+            self._look()
+            if self.failed is None:
+                self._start_due()
+            if self.running:
+                self._settle(self.workers.wait(self._patience()))
+            elif self.failed is not None:
+                raise self.failed
+            elif self.due:
+                time.sleep(max(0.0, min(self.due.values()) - time.monotonic()))
+        return self.results
+
+    def _look(self) -> None:
+        """Steps that may run now: kept if they are done already, else due at once."""
+        for name in self.order.get_ready():
+            kept = self._kept(self.calls[name])
+            if kept is None:
+                self.due[name] = 0.0
+            else:
+                self.results[name] = kept
+                self.order.done(name)
+
+    def _kept(self, call: StepCall) -> Artifact | None:
+        """The result of an earlier walk, if it is of the same call and intact."""
+        was = self.recorded.get(call.name)
+        if was is None:
+            return None
+        task = self._task(call, was.attempts)
+        left = read_result(task)
+        if left is None or left.artifact is None or not is_intact(left.artifact, self.context.path):
+            log.info("run %s: step %s was %s, runs again", self.context.id, call.name, was.status)
+            return None
+        if was.status == "done":
+            log.info("run %s: step %s is done, not run again", self.context.id, call.name)
+            self.passed("step-kept")
+        else:
+            # Its process had ended well when the one that watched it died.
+            log.info("run %s: step %s had ended unrecorded, not run again", self.context.id, call.name)
+            self._record_done(call.name, left)
+        return left.artifact
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for name in [name for name, at in self.due.items() if at <= now][: self.parallel - len(self.running)]:
+            del self.due[name]
+            call = self.calls[name]
+            with self.database.write() as tx:
+                attempt = step_begun(tx, run=self.context.id, name=name)
+            self.passed("step-begun")
+            task = self.running[name] = self._task(call, attempt)
+            self.workers.start(task, call.timeout_s)
+            self.passed("step-started")
+
+    def _patience(self) -> float | None:
+        """Seconds until another step could start: never, while all places are taken or nothing waits."""
+        if self.failed is not None or len(self.running) >= self.parallel or not self.due:
+            return None
+        return max(0.0, min(self.due.values()) - time.monotonic())
+
+    def _settle(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        self.passed("step-ended")
+        task = self.running.pop(outcome.name)
+        if outcome.artifact is None:
+            self._record_failed(self.calls[outcome.name], task, outcome.error or "failed without a word")
+        else:
+            self._record_done(outcome.name, outcome)
+            self.results[outcome.name] = outcome.artifact
+            self.order.done(outcome.name)
+
+    def _record_done(self, name: str, outcome: Outcome) -> None:
+        assert outcome.artifact is not None
+        with self.database.write() as tx:
+            step_done(
+                tx,
+                run=self.context.id,
+                name=name,
+                artifact=outcome.artifact,
+                seconds=outcome.seconds,
+            )
+        self.passed("step-done")
+
+    def _record_failed(self, call: StepCall, task: Task, error: str) -> None:
+        """Note it, and let it be tried again later, or fail the run."""
+        with self.database.write() as tx:
+            step_failed(tx, run=self.context.id, name=call.name, error=error)
+        self.passed("step-failed")
+        failures = self.failures[call.name] = self.failures.get(call.name, 0) + 1
+        if failures <= call.retries:
+            self.due[call.name] = time.monotonic() + call.backoff_s * 2 ** (failures - 1)
+            return
+        attempts = "" if failures == 1 else f" after {failures} attempts"
+        text = f"step {call.name!r} of run {self.context.id} failed{attempts}: {error}\n{task.log} ends with\n{tail(task.log)}"
+        if self.failed is None:
+            self.failed = StepFailed(text, run=self.context.id, step=call.name)
+
+    def _task(self, call: StepCall, attempt: int) -> Task:
+        folder = self.context.path / call.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return Task(
+            name=call.name,
+            target=call.target,
+            inputs={parameter: self.results[name] for parameter, name in call.inputs.items()},
+            given=call.given,
+            constants=call.constants,
+            context=replace(self.context, folder=folder / str(attempt)),
+            log=folder / "log.txt",
+        )

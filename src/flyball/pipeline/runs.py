@@ -59,8 +59,6 @@ class StepRecord:
     #: what the successful attempt took.
     seconds: float | None
     artifact: Artifact | None
-    #: digest of what it was called with; another digest means that its result is out of date.
-    call: str | None
     error: str | None
 
 
@@ -217,14 +215,14 @@ def step_begun(tx: Transaction, *, run: str, name: str) -> int:
     return int(row["attempts"])
 
 
-def step_done(tx: Transaction, *, run: str, name: str, artifact: Artifact, call: str, seconds: float) -> None:
+def step_done(tx: Transaction, *, run: str, name: str, artifact: Artifact, seconds: float) -> None:
     """Record a step's result. Raises Conflict if the run is not ours."""
     check_owner(tx, run)
     tx.run(
         "UPDATE step SET status = 'done', seconds = :seconds, artifact = :artifact, error = NULL, recorded_at = :at"
         " WHERE run = :run AND name = :name",
         seconds=seconds,
-        artifact=orjson.dumps({**artifact.to_json(), "call": call}).decode(),
+        artifact=orjson.dumps(artifact.to_json()).decode(),
         at=stamp(utcnow()),
         run=run,
         name=name,
@@ -276,8 +274,6 @@ def _run(row: Row) -> RunRecord:
 
 
 def _step(row: Row) -> StepRecord:
-    artifact = None if row["artifact"] is None else orjson.loads(row["artifact"])
-    call = None if artifact is None else artifact.pop("call")
     return StepRecord(
         run=row["run"],
         name=row["name"],
@@ -285,7 +281,6 @@ def _step(row: Row) -> StepRecord:
         attempts=row["attempts"],
         recorded_at=moment(row["recorded_at"]),
         seconds=row["seconds"],
-        artifact=None if artifact is None else Artifact.from_json(artifact),
-        call=call,
+        artifact=None if row["artifact"] is None else Artifact.from_json(orjson.loads(row["artifact"])),
         error=row["error"],
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.step import RunContext
 
-#: what a step's process leaves in its folder when it has ended by itself.
+#: what a step's process leaves in its folder, last of all.
 RESULT = "result.json"
 
 #: the folder of the result's own files, inside the step's.
@@ -30,10 +33,17 @@ class Task:
     given: tuple[str, ...]
     #: parameter -> plain JSON value.
     constants: Mapping[str, Any]
-    #: its `folder` is where result and files go: it is made, and must not exist yet.
+    #: its `folder` is where result and files go: the step's process makes it, and it must not exist yet.
     context: RunContext
     #: standard output and error, and the context's logger, are appended here.
     log: Path
+
+    def digest(self) -> str:
+        """64 hex digits over what is called with what. What the run gives is left out: it never changes within a run,
+        but for `refit`, and what is trained again has a name of its own."""
+        inputs = {parameter: artifact.sha256 for parameter, artifact in self.inputs.items()}
+        call = [self.target, inputs, sorted(self.given), dict(self.constants)]
+        return hashlib.sha256(orjson.dumps(call, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -68,7 +78,32 @@ class Outcome:
     #: measured, of the call and of writing its result.
     seconds: float
     artifact: Artifact | None
-    #: one line with the user's file:line where there is one; the traceback is in the log.
+    #: one line, with the user's file:line where there is one; the traceback is in the log.
     error: str | None
     #: whether it was killed for taking too long.
     killed: bool = False
+
+
+def write_result(task: Task, *, seconds: float, artifact: Artifact | None, error: str | None) -> None:
+    """Leave a task's outcome in its folder, whole or not at all: from then on the step has ended."""
+    result = {
+        "call": task.digest(),
+        "seconds": seconds,
+        "artifact": None if artifact is None else artifact.to_json(),
+        "error": error,
+    }
+    draft = task.context.folder / f".{RESULT}.draft"
+    draft.write_bytes(orjson.dumps(result))
+    draft.replace(task.context.folder / RESULT)
+
+
+def read_result(task: Task) -> Outcome | None:
+    """The outcome of this very call, if its process left one before it ended."""
+    try:
+        result = orjson.loads((task.context.folder / RESULT).read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    if result["call"] != task.digest():
+        return None
+    artifact = None if result["artifact"] is None else Artifact.from_json(result["artifact"])
+    return Outcome(name=task.name, seconds=result["seconds"], artifact=artifact, error=result["error"])
