@@ -1,0 +1,104 @@
+"""Bins fitted once on the reference and frozen: quantiles of a number, levels of a category; and rows put into them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["number", "category"]
+Codes = npt.NDArray[np.int64]
+
+MAX_BINS = 20
+MAX_LEVELS = 50
+#: Levels beyond the first MAX_LEVELS are remembered by name up to this many, to tell 'other' from 'unseen'.
+MAX_NAMED_LEVELS = 1_000
+
+MISSING = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bins:
+    """A feature's bins.
+
+    Number: [below, [e0, e1), [e1, e2), ..., [.., e_last], above]; a value on the upper end that is frequent in itself has
+    the last border twice and so a bin of its own. Category: [level, ..., other, unseen].
+    """
+
+    kind: Kind
+    #: ascending borders from the reference's least to its greatest value, all of them values that occurred (float32).
+    edges: tuple[float, ...] = ()
+    #: most frequent first.
+    levels: tuple[str, ...] = ()
+    #: levels seen but too rare for a bin; None = too many to name: then what is in no bin is 'other', nothing 'unseen'.
+    others: tuple[str, ...] | None = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.edges) + 1 if self.kind == "number" else len(self.levels) + 2
+
+
+def as_numbers(column: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """The column as float32, the precision in which rows are served: borders and rows must be rounded alike."""
+    with np.errstate(over="ignore"):
+        numbers: npt.NDArray[np.float32] = np.asarray(column).astype(np.float32)
+    return numbers
+
+
+def quantiles(ordered: npt.NDArray[np.float32], shares: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Values of the sorted, non-empty sample at these shares, without interpolation (inverted distribution function)."""
+    index = np.ceil(np.asarray(shares) * len(ordered)).astype(np.int64) - 1
+    values: npt.NDArray[np.float32] = ordered[np.clip(index, 0, len(ordered) - 1)]
+    return values
+
+
+def number_bins(ordered: npt.NDArray[np.float32]) -> Bins:
+    """At most MAX_BINS bins of about equal counts from the sorted finite values, equal borders merged."""
+    if len(ordered) == 0:
+        return Bins(kind="number", edges=(0.0, 0.0))
+    borders = quantiles(ordered, np.linspace(0, 1, MAX_BINS + 1))
+    edges = np.unique(borders).tolist()
+    if borders[-1] == borders[-2]:
+        edges.append(edges[-1])
+    return Bins(kind="number", edges=tuple(edges))
+
+
+def category_bins(column: list[str]) -> Bins:
+    """The MAX_LEVELS most frequent levels, equal frequencies in order of their names; "" is missing, no level."""
+    counted = Counter(column)
+    counted.pop("", None)
+    ranked = [level for level, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
+    named = len(ranked) <= MAX_NAMED_LEVELS
+    return Bins(
+        kind="category", levels=tuple(ranked[:MAX_LEVELS]), others=tuple(ranked[MAX_LEVELS:]) if named else None
+    )
+
+
+def as_levels(column: npt.ArrayLike) -> list[str]:
+    """The column as text; None, nan and "" are missing and become ""."""
+    values: list[Any] = np.asarray(column, dtype=object).tolist()
+    return [value if isinstance(value, str) else _level(value) for value in values]
+
+
+def _level(value: object) -> str:
+    # nan is the one value unequal to itself; pandas' NA refuses to be compared and says so by its name.
+    return "" if value is None or str(value) in {"nan", "<NA>", "NaT"} else str(value)
+
+
+def number_codes(bins: Bins, values: npt.NDArray[np.float32]) -> Codes:
+    """The bin of each row; MISSING where the value is nan or infinite."""
+    edges = np.asarray(bins.edges, dtype=np.float32)
+    codes = np.searchsorted(edges, values, side="right") - (values == edges[-1])
+    return np.where(np.isfinite(values), codes, MISSING)
+
+
+def category_codes(bins: Bins, levels: list[str]) -> Codes:
+    """The bin of each row; MISSING where the level is ""."""
+    other = len(bins.levels)
+    known = {level: code for code, level in enumerate(bins.levels)} | dict.fromkeys(bins.others or (), other)
+    known[""] = MISSING
+    unknown = other if bins.others is None else other + 1
+    return np.fromiter((known.get(level, unknown) for level in levels), dtype=np.int64, count=len(levels))

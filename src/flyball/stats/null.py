@@ -1,0 +1,120 @@
+"""How far a statistic strays on quiet days: thresholds learned from the reference's own days, or from theory without them.
+
+Rows of one day are not independent (they share its weather, its customers), so days, not rows, are the sample. A quiet
+day to come lies within the predictive interval of the days seen: mean + t * sd * sqrt(1 + 1/k), Student's t with k - 1
+degrees of freedom, on a scale where days are about normal:
+
+distances   the cube root of psi, the 2/3 power of its root-like kin (js_distance, ks, l_infinity): a distance between
+            shares is a weighted sum of squares, gamma-like under sampling noise and under normal day effects alike, and
+            the cube root makes a gamma normal (Wilson and Hilferty 1931), from one degree of freedom on
+shares      the arcsine root, whose sampling variance is 1/(4n) at any share, 0 and 1 included (Anscombe 1948)
+means       as they are
+
+A window with fewer rows than the days it is compared with is noisier by sampling alone; thresholds widen for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import chdtri, ndtri, stdtrit
+
+from flyball.stats.distances import js_distance, ks, l_infinity, psi
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+DISTANCES = {"psi": psi, "js_distance": js_distance, "ks": ks, "l_infinity": l_infinity}
+
+_POWER = {"psi": 1 / 3, "js_distance": 2 / 3, "ks": 2 / 3, "l_infinity": 2 / 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Where quiet ends for one statistic."""
+
+    #: its mean over quiet windows, and the value it exceeds with the asked probability; on the statistic's own scale.
+    mean: float
+    threshold: float
+    #: how far `value` lies from the mean, where the threshold lies at 1.
+    strength: float
+
+
+def distance_limit(method: str, value: float, window: Ints, blocks: Ints, total: Ints, level: float) -> Limit:
+    """The limit of a distance from days: each of `blocks` (k, bins) against all other rows of `total` (bins,)."""
+    own = DISTANCES[method](blocks, total - blocks)
+    n, rows = window.sum(), blocks.sum(axis=1)
+    noise = _expected(method, rows, total)
+    # A day's distance is part noise, part the day's own; only noise, at most twice its mean, grows as rows get fewer.
+    growth = np.maximum(_expected(method, n, total) / noise, 1)
+    own = own + (growth - 1) * np.minimum(own, 2 * noise)
+    power = _POWER[method]
+    scaled = own**power
+    middle, reach = scaled.mean(), _reach(len(own), level) * scaled.std(ddof=1)
+    return Limit(
+        mean=float(own.mean()),
+        threshold=float((middle + reach) ** (1 / power)),
+        strength=_strength(value**power - middle, reach),
+    )
+
+
+def iid_distance_limit(method: str, value: float, window: Ints, total: Ints, level: float) -> Limit:
+    """The limit of a distance between two samples of independent rows: Pearson's chi-square over the bins in use.
+
+    psi is about (1/n + 1/N) chi-square, js_distance the root of psi / (8 ln 2); ks by Kolmogorov's bound, l_infinity by
+    a normal bound over all bins (Bonferroni).
+    """
+    n, size = 1 / window.sum() + 1 / total.sum(), max(int(((window + total) > 0).sum()), 2)
+    mean, threshold = {
+        "psi": (n * (size - 1), n * chdtri(size - 1, level)),
+        "js_distance": tuple(np.sqrt(n * np.array([size - 1, chdtri(size - 1, level)]) / (8 * np.log(2)))),
+        "ks": (0.8687 * np.sqrt(n), np.sqrt(-np.log(level / 2) / 2 * n)),
+        "l_infinity": tuple(np.sqrt(n * _widest(total)) * np.array([1, ndtri(1 - level / (2 * size))])),
+    }[method]
+    return Limit(mean=float(mean), threshold=float(threshold), strength=_strength(value - mean, threshold - mean))
+
+
+def day_limit(values: Floats, noise: Floats, window_noise: float, level: float) -> tuple[float, float, float]:
+    """Middle, one predictive standard deviation and its two-sided multiple for a mean or a share, from days' values.
+
+    `noise`, shape (k,), and `window_noise` are the sampling variances of a day's and the window's value.
+    """
+    k = len(values)
+    between = max(values.var(ddof=1) - noise.mean(), 0)
+    sd = float(np.sqrt((between + window_noise) * (1 + 1 / k)))
+    return float(values.mean()), sd, float(stdtrit(k - 1, 1 - level / 2))
+
+
+def iid_limit(value: float, noise: float, window_noise: float, level: float) -> tuple[float, float, float]:
+    """The same from the reference's rows taken as independent."""
+    return value, float(np.sqrt(noise + window_noise)), float(ndtri(1 - level / 2))
+
+
+def arcsine(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
+    """asin(sqrt(share)) with Anscombe's 3/8; its sampling variance is about 1 / (4 whole)."""
+    return np.asarray(np.arcsin(np.sqrt((np.asarray(part) + 0.375) / (np.asarray(whole) + 0.75))))
+
+
+def _reach(k: int, level: float) -> float:
+    return float(stdtrit(k - 1, 1 - level) * np.sqrt(1 + 1 / k))
+
+
+def _strength(distance: float, reach: float) -> float:
+    """At most a million, so that it can be written down where the days did not vary at all."""
+    return float(np.clip(distance / reach, -1e6, 1e6)) if reach > 0 else (1e6 if distance > 0 else 0.0)
+
+
+def _expected(method: str, rows: npt.ArrayLike, total: Ints) -> Floats:
+    """The distance's mean between samples of `rows` and of very many independent rows."""
+    freedom = max(int((total > 0).sum()) - 1, 1)
+    squared = {"psi": freedom, "js_distance": freedom / (8 * np.log(2)), "ks": 0.8687**2, "l_infinity": _widest(total)}
+    ratio = squared[method] / np.asarray(rows, dtype=np.float64)
+    return np.asarray(ratio if method == "psi" else np.sqrt(ratio))
+
+
+def _widest(total: Ints) -> float:
+    """The largest p (1 - p) over the bins."""
+    share = total / total.sum()
+    return float((share * (1 - share)).max())
