@@ -1,0 +1,266 @@
+"""The ASGI application. `_predict` is the hot path: tables are built at a switch, nothing is looked up twice.
+
+Order of work: body, contract, engine, encoding, journal, answer; shadows after the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from flyball.journal.line import encode_outcomes, encode_predictions
+from flyball.serving.bodies import Bodies
+from flyball.serving.models import Roster
+from flyball.serving.native import Asked, decode, encode
+from flyball.serving.outcomes import decode_outcomes
+from flyball.serving.pages import Answer, json_answer, page
+from flyball.serving.problem import CONTENT_TYPE, Problem, later
+from flyball.serving.requests import Headers, item_ids, request_id
+from flyball.serving.routes import ROUTES, match
+from flyball.serving.served import LIVE, Served
+from flyball.serving.shadows import Answered, Shadows
+from flyball.store.ids import new_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flyball.engine.contract import Prediction
+    from flyball.journal.segment import Segment
+    from flyball.serving.metrics import Metrics
+    from flyball.serving.options import Options
+
+#: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
+INLINE_BYTES = 256 * 1024
+
+_CLOSE = (b"connection", b"close")
+_INTERNAL = "something failed here, not in the request; the server's log has more under this request's id"
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+#: told of every request that was refused or failed; never of the values in it.
+Log = Callable[[Mapping[str, Any]], None]
+
+
+class App:
+    """One worker's application. Everything here runs on its event loop."""
+
+    def __init__(
+        self,
+        *,
+        options: Options,
+        metrics: Metrics,
+        metrics_folder: Path,
+        predictions: Segment,
+        outcomes: Segment,
+        salt: bytes,
+        executor: Executor,
+        log: Log,
+    ) -> None:
+        self.options = options
+        self.metrics_folder = metrics_folder
+        self.predictions = predictions
+        self.outcomes = outcomes
+        self.roster = Roster()
+        #: set when the worker is about to stop: still answers, but asks clients to leave.
+        self.draining = False
+        #: the requests this worker has taken and not yet answered, as the server counts them.
+        self.waiting: Collection[object] = ()
+        self.bodies = Bodies(options.max_body_bytes, options.timeout_s)
+        self.shadows = Shadows(predictions, metrics, executor)
+        self._metrics = metrics
+        self._values = metrics.values
+        self._in_flight = metrics.in_flight
+        self._salt = salt
+        self._executor = executor
+        self._log = log
+        self._served: dict[str, Served] = {}
+        #: whole path of a predict request -> its model.
+        self._hot: dict[str, Served] = {}
+
+    def switch(self, roster: Roster) -> None:
+        """Serve `roster` from the next request on. Its versions are in memory already, so nothing waits."""
+        served = {
+            name: have
+            if (have := self._served.get(name)) and self.roster.models.get(name) is loaded
+            else Served(loaded, self._metrics, self._salt)
+            for name, loaded in roster.models.items()
+        }
+        self._metrics.serves([line for item in served.values() for line in item.versions()])
+        self._served = served
+        self._hot = {f"/models/{name}/predict": item for name, item in served.items()}
+        self.roster = roster
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        served = self._hot.get(scope["path"])
+        headers: Headers = dict(scope["headers"])
+        made = new_id()
+        asked_by = request_id(headers, made)
+        values, in_flight = self._values, self._in_flight
+        values[in_flight] += 1.0
+        try:
+            if len(self.waiting) > self.options.max_waiting:
+                raise later("overloaded", f"more than {self.options.max_waiting} requests are waiting; come back soon")
+            if served is not None and scope["method"] == "POST":
+                await self._predict(served, headers, asked_by, made, receive, send)
+            else:
+                await self._other(scope, headers, asked_by, made, receive, send)
+        except Problem as problem:
+            await self._refuse(problem, scope, served, asked_by, send)
+        except ConnectionAbortedError:
+            pass  # the client went away before its request was whole
+        except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the client learns only that it was ours
+            await self._refuse(Problem("internal", _INTERNAL), scope, served, asked_by, send, error)
+        finally:
+            values[in_flight] -= 1.0
+
+    async def _predict(
+        self, served: Served, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
+    ) -> None:
+        body = await self.bodies.read(headers, receive)
+        started = time.perf_counter()
+        now = datetime.now(UTC)
+        if len(body) <= INLINE_BYTES:
+            asked, prediction = _score(served, body, now)
+        else:
+            asked, prediction = await self._score_aside(served, body, now)
+        ids = item_ids(headers, served.model, made, asked.rows)
+        answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
+        received_at = f"{now.isoformat(timespec='microseconds')[:26]}Z"  # store.stamp, at a quarter of its time
+        timestamp = asked.timestamp or received_at
+        line = encode_predictions(
+            model=served.model,
+            version=served.version,
+            variant=LIVE,
+            role="live",
+            source="http",
+            generation=served.generation,
+            request_id=asked_by,
+            ids=ids,
+            timestamp=timestamp,
+            received_at=received_at,
+            latency_ms=(time.perf_counter() - started) * 1000,
+            key=asked.keys,
+            features=served.kept(asked.columns),
+            prediction=prediction.prediction,
+            score=prediction.score,
+        )
+        written = self.predictions.append(line)
+        # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
+        served.counts.answered(asked.rows, time.perf_counter() - started, "written" if written else "dropped")
+        head = self._headers(served.headers, headers, asked_by, answer)
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": answer})
+        if served.shadows:
+            self.shadows.put(Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by))
+
+    def _headers(
+        self, fixed: list[tuple[bytes, bytes]], asked: Headers, asked_by: str, body: bytes
+    ) -> list[tuple[bytes, bytes]]:
+        headers = [*fixed, (b"content-length", b"%d" % len(body)), (b"x-request-id", asked_by.encode())]
+        if b"traceparent" in asked:
+            headers.append((b"traceparent", asked[b"traceparent"]))
+        if self.draining:
+            headers.append(_CLOSE)
+        return headers
+
+    async def _score_aside(self, served: Served, body: bytes, now: datetime) -> tuple[Asked, Prediction]:
+        loop = asyncio.get_running_loop()
+        scored = loop.run_in_executor(self._executor, _score, served, body, now)
+        try:
+            return await asyncio.wait_for(scored, self.options.timeout_s)
+        except TimeoutError:
+            raise Problem("too-slow", f"no answer within {self.options.timeout_s:g} s; send fewer rows") from None
+
+    async def _other(
+        self, scope: Scope, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
+    ) -> None:
+        found = match(scope["path"])
+        if found is None:
+            there = ", ".join(f"{route.method} {route.path}" for route in ROUTES)
+            raise Problem("no-such-route", f"there is nothing at this path; there is {there}")
+        routes, model = found
+        route = routes.get(scope["method"])
+        if route is None:
+            allow = ", ".join(sorted(routes))
+            raise Problem("method", f"this route takes {allow}", headers=[(b"allow", allow.encode())])
+        if model is not None and model not in self._served:
+            raise Problem("no-such-model", f"no such model; {_there(self._served)}")
+        if route.name == "outcomes" and model is not None:
+            answer = await self._outcomes(model, headers, made, receive)
+        else:
+            answer = await page(route.name, self)
+        await self._send(answer, headers, asked_by, send)
+
+    async def _outcomes(self, model: str, headers: Headers, made: str, receive: Receive) -> Answer:
+        body = await self.bodies.read(headers, receive)
+        now = datetime.now(UTC)
+        outcomes = decode_outcomes(body, now)
+        ids = item_ids(headers, f"outcomes of {model}", made, len(outcomes))
+        for outcome, outcome_id in zip(outcomes, ids, strict=True):
+            outcome["outcome_id"] = outcome_id
+        received_at = f"{now.isoformat(timespec='microseconds')[:26]}Z"
+        if not self.outcomes.append(encode_outcomes(model=model, received_at=received_at, outcomes=outcomes)):
+            # Unlike an answer, an outcome is worth nothing unless it is kept.
+            raise later("journal", "the outcomes could not be written; send them again later", 5)
+        self._metrics.outcomes(model, len(outcomes))
+        return json_answer({"accepted": len(outcomes), "ids": ids}, status=202)
+
+    async def _send(self, answer: Answer, asked: Headers, asked_by: str, send: Send) -> None:
+        headers = self._headers([(b"content-type", answer.content_type), *answer.headers], asked, asked_by, answer.body)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _refuse(
+        self,
+        problem: Problem,
+        scope: Scope,
+        served: Served | None,
+        asked_by: str,
+        send: Send,
+        cause: Exception | None = None,
+    ) -> None:
+        if served is None:
+            self._metrics.refused("", "", "", problem.status)
+        else:
+            self._metrics.refused(served.model, str(served.version), LIVE, problem.status)
+        self._log(
+            {
+                "event": "refused" if problem.status < 500 else "failed",
+                "request_id": asked_by,
+                "method": scope["method"],
+                "path": scope["path"][:200],
+                "status": problem.status,
+                "kind": problem.kind,
+                "at": [".".join(map(str, item.loc)) for item in problem.errors],
+                "cause": _where(cause),
+            }
+        )
+        answer = Answer(
+            body=problem.body(asked_by), content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers
+        )
+        await self._send(answer, {}, asked_by, send)
+
+
+def _score(served: Served, body: bytes, now: datetime) -> tuple[Asked, Prediction]:
+    asked = decode(body, served.engine.contract, now)
+    return asked, served.engine.predict(asked.columns)
+
+
+def _there(models: Collection[str]) -> str:
+    return f"there is: {', '.join(sorted(models))}" if models else "none is deployed yet"
+
+
+def _where(error: Exception | None) -> str | None:
+    """The error's type and the innermost line it came from; not its text, which may hold values."""
+    if error is None:
+        return None
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+    return f"{type(error).__name__} at {place}"

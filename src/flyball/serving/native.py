@@ -1,0 +1,177 @@
+"""The native protocol, pure: request bytes to columns, a prediction to answer bytes, columns to journal JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import numpy as np
+import orjson
+
+from flyball.engine.check import Violation, columns_from_records, columns_from_split
+from flyball.engine.contract import Columns, Contract, Prediction, Table
+from flyball.serving.problem import Location, Problem, Wrong, wrong
+from flyball.store.clock import moment, stamp
+
+#: an event time may be this far ahead of the server's clock.
+CLOCK_SKEW = timedelta(seconds=60)
+KEY_LENGTH = 512
+
+_FIELDS = frozenset({"inputs", "key", "timestamp"})
+_SPLIT_FIELDS = frozenset({"columns", "data"})
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, understood."""
+
+    columns: Columns
+    rows: int
+    #: one per row, or None: the rows have no key.
+    keys: list[str] | None
+    #: one stamp for all rows, one per row, or None: now.
+    timestamp: str | list[str] | None
+
+
+def decode(body: bytes, contract: Contract, now: datetime) -> Asked:
+    """The rows, keys and event times of a predict request. Raises `Problem` (400, 422), naming row and column."""
+    value = loads(body)
+    if type(value) is not dict or "inputs" not in value:
+        raise wrong(("inputs",), 'missing; send {"inputs": [{feature: value, ...}, ...]}')
+    inputs = value["inputs"]
+    try:
+        if type(inputs) is list:
+            columns = columns_from_records(contract, inputs)
+            rows = len(inputs)
+        else:
+            columns, rows = _split(contract, inputs)
+    except Violation as violation:
+        raise _violated(violation) from None
+    if len(value) == 1:
+        return Asked(columns, rows, None, None)
+    only(value, _FIELDS, ())
+    return Asked(columns, rows, _keys(value.get("key"), rows), _timestamps(value.get("timestamp"), rows, now))
+
+
+def encode(head: bytes, prediction: Prediction, ids: Sequence[str], *, multiclass: bool) -> bytes:
+    """The answer. `head` is `answer_head` of the version; multiclass answers carry all probabilities besides."""
+    tail = b""
+    if multiclass and prediction.probabilities is not None:
+        tail = b',"probabilities":' + orjson.dumps(prediction.probabilities.tolist())
+    return b'%b%b%b,"ids":%b}' % (head, orjson.dumps(prediction.prediction.tolist()), tail, orjson.dumps(ids))
+
+
+def answer_head(model: str, version: int, variant: str) -> bytes:
+    """What every answer of a version begins with."""
+    return orjson.dumps({"model": model, "version": version, "variant": variant})[:-1] + b',"predictions":'
+
+
+def features_json(contract: Contract) -> Callable[[Columns], orjson.Fragment | Mapping[str, Any]]:
+    """A function from a version's columns to the JSON object the journal keeps of them.
+
+    Ten times as fast at one row as an object of arrays: all numbers are written by one call and cut at the commas
+    between columns, which numbers themselves never hold.
+    """
+    layout = contract.layout
+    names = [orjson.dumps(name).replace(b"%", b"%%") for name in (*layout.numbers, *layout.categories)]
+    template = b"{" + b",".join(name + b":[%b]" for name in names) + b"}"
+
+    def encoded(columns: Columns) -> orjson.Fragment | Mapping[str, Any]:
+        if not isinstance(columns, Table):
+            return columns
+        parts: list[bytes] = []
+        if layout.numbers:
+            matrix = np.ascontiguousarray(columns.numbers.T)
+            parts = orjson.dumps(matrix, None, orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+        for index in range(len(layout.categories)):
+            parts.append(orjson.dumps(columns.categories[:, index].tolist())[1:-1])
+        return orjson.Fragment(template % tuple(parts))
+
+    return encoded
+
+
+def loads(body: bytes) -> Any:
+    """The JSON value, or a 400 that says where it ends being one."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        at = f"{error.msg} at line {error.lineno}, column {error.colno}" if body else "it is empty"
+        raise Problem("not-json", f"the body is not JSON: {at}") from None
+
+
+def only(value: Mapping[str, Any], allowed: frozenset[str], loc: Location) -> None:
+    """Refuse fields that would otherwise be ignored."""
+    unknown = sorted(value.keys() - allowed)
+    if unknown:
+        message = f"no such field; allowed are {', '.join(sorted(allowed))}"
+        raise Problem(
+            "contract",
+            f"{unknown[0][:64]}: {message}",
+            [Wrong(loc=(*loc, name[:64]), msg=message) for name in unknown[:10]],
+        )
+
+
+def event_time(value: Any, now: datetime, loc: Location) -> str:
+    """The stamp of an RFC 3339 text that is not in the future."""
+    if type(value) is not str:
+        raise wrong(loc, "needs RFC 3339 text, for example 2013-08-01T12:00:00Z")
+    try:
+        at = moment(value)
+    except ValueError:
+        raise wrong(loc, "not RFC 3339 with a time zone, for example 2013-08-01T12:00:00Z") from None
+    except OverflowError:
+        raise wrong(loc, "not between the years 1 and 9999 in UTC") from None
+    if at > now + CLOCK_SKEW:
+        raise wrong(loc, "lies in the future by more than 60 s; is the sender's clock right?")
+    return stamp(at)
+
+
+def entity_key(value: Any, loc: Location) -> str:
+    if type(value) is not str or not 0 < len(value) <= KEY_LENGTH:
+        raise wrong(loc, f"needs text of 1 to {KEY_LENGTH} characters")
+    return value
+
+
+def _split(contract: Contract, inputs: Any) -> tuple[Columns, int]:
+    if type(inputs) is not dict:
+        raise wrong(("inputs",), 'needs a list of objects, or {"columns": [...], "data": [[...], ...]}')
+    only(inputs, _SPLIT_FIELDS, ("inputs",))
+    columns, data = inputs.get("columns"), inputs.get("data")
+    if type(columns) is not list:
+        raise wrong(("inputs", "columns"), "needs a list of feature names")
+    if type(data) is not list:
+        raise wrong(("inputs", "data"), "needs a list of rows")
+    return columns_from_split(contract, columns, data), len(data)
+
+
+def _keys(value: Any, rows: int) -> list[str] | None:
+    if value is None:
+        return None
+    if type(value) is list:
+        return [entity_key(item, ("key", row)) for row, item in enumerate(_per_row(value, rows, "key"))]
+    return [entity_key(value, ("key",))] * rows
+
+
+def _timestamps(value: Any, rows: int, now: datetime) -> str | list[str] | None:
+    if value is None:
+        return None
+    if type(value) is list:
+        per_row = _per_row(value, rows, "timestamp")
+        return [event_time(item, now, ("timestamp", row)) for row, item in enumerate(per_row)]
+    return event_time(value, now, ("timestamp",))
+
+
+def _per_row(value: list[Any], rows: int, field: str) -> list[Any]:
+    if len(value) != rows:
+        raise wrong((field,), f"has {len(value)} items for {rows} rows; give one for each row, or one for all")
+    return value
+
+
+def _violated(violation: Violation) -> Problem:
+    errors = [
+        Wrong(loc=("inputs", *(part for part in (item.row, item.column) if part is not None)), msg=item.message)
+        for item in violation.problems
+    ]
+    return Problem("contract", cast(str, violation.args[0]), errors)

@@ -1,0 +1,76 @@
+"""What a worker process is told on its command line, as a record and back."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How workers serve; the same for all workers of a server."""
+
+    #: larger request bodies are refused (413).
+    max_body_bytes: int = 16 * 1024 * 1024
+    #: an answer, or a body, that takes longer is given up (504, 408).
+    timeout_s: float = 30.0
+    #: a worker starts a new journal segment after this long.
+    segment_s: float = 60.0
+    #: serve these models only; empty = all that are deployed.
+    models: tuple[str, ...] = ()
+    #: requests that may wait in one worker; further ones are refused (503).
+    max_waiting: int = 512
+    #: how often a worker looks for a new deployment.
+    poll_s: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerArguments:
+    """One worker's own place."""
+
+    home: Path
+    #: inherited listening socket.
+    fd: int
+    #: which of the workers this is, from 0.
+    index: int
+    options: Options
+
+
+def worker_argv(home: Path, fd: int, index: int, options: Options) -> list[str]:
+    """The arguments that `parse_worker` reads back."""
+    return [
+        *("--home", str(home), "--fd", str(fd), "--index", str(index)),
+        *("--max-body-bytes", str(options.max_body_bytes), "--timeout-s", str(options.timeout_s)),
+        *("--segment-s", str(options.segment_s), "--max-waiting", str(options.max_waiting)),
+        *("--poll-s", str(options.poll_s)),
+        *(part for model in options.models for part in ("--model", model)),
+    ]
+
+
+def parse_worker(argv: Sequence[str]) -> WorkerArguments:
+    defaults = Options()
+    parser = argparse.ArgumentParser(prog="python -m flyball.serving.worker", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--max-body-bytes", type=int, default=defaults.max_body_bytes)
+    parser.add_argument("--timeout-s", type=float, default=defaults.timeout_s)
+    parser.add_argument("--segment-s", type=float, default=defaults.segment_s)
+    parser.add_argument("--max-waiting", type=int, default=defaults.max_waiting)
+    parser.add_argument("--poll-s", type=float, default=defaults.poll_s)
+    parser.add_argument("--model", action="append", default=[])
+    given = parser.parse_args(argv)
+    options = Options(
+        max_body_bytes=given.max_body_bytes,
+        timeout_s=given.timeout_s,
+        segment_s=given.segment_s,
+        models=tuple(given.model),
+        max_waiting=given.max_waiting,
+        poll_s=given.poll_s,
+    )
+    return WorkerArguments(home=given.home, fd=given.fd, index=given.index, options=options)

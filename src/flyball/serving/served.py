@@ -1,0 +1,70 @@
+"""One model as requests meet it: everything that can be worked out once per deployment instead of once per request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flyball.engine.contract import Columns
+from flyball.journal.line import apply_policy
+from flyball.serving.native import answer_head, features_json
+
+if TYPE_CHECKING:
+    from flyball.engine.session import Engine
+    from flyball.serving.metrics import Metrics
+    from flyball.serving.models import Loaded
+
+LIVE = "live"
+SHADOW = "shadow"
+
+
+class Served:
+    """A model's live version and its shadows, ready to answer. Built at a switch, on the event loop; then read only."""
+
+    __slots__ = (
+        "counts",
+        "engine",
+        "generation",
+        "head",
+        "headers",
+        "kept",
+        "model",
+        "multiclass",
+        "shadows",
+        "version",
+    )
+
+    def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes) -> None:
+        deployment = loaded.deployment
+        self.model = deployment.model
+        self.version = deployment.live
+        self.generation = deployment.generation
+        self.engine: Engine = loaded.engines[deployment.live]
+        self.multiclass = self.engine.contract.task == "multiclass"
+        self.head = answer_head(self.model, self.version, LIVE)
+        #: response headers that are the same for every answer.
+        self.headers = [
+            (b"content-type", b"application/json"),
+            (b"x-flyball-model", f"{self.model}@{self.version}".encode()),
+            (b"x-flyball-variant", LIVE.encode()),
+            (b"x-flyball-generation", str(self.generation).encode()),
+        ]
+        self.counts = metrics.counts(self.model, self.version, LIVE)
+        #: what the journal keeps of a request's columns.
+        self.kept = _kept(self.engine, deployment.columns, salt)
+        #: (version, engine) of each shadow.
+        self.shadows = tuple(
+            (number, loaded.engines[number]) for number in deployment.shadow if number in loaded.engines
+        )
+
+    def versions(self) -> list[tuple[str, int, str, int]]:
+        """(model, version, variant, generation) of all that is loaded."""
+        live = (self.model, self.version, LIVE, self.generation)
+        return [live, *((self.model, number, SHADOW, self.generation) for number, _ in self.shadows)]
+
+
+def _kept(engine: Engine, policy: Mapping[str, Any], salt: bytes) -> Callable[[Columns], Any]:
+    changes = {name: what for name, what in policy.items() if what != "keep"}
+    if not changes:
+        return features_json(engine.contract)
+    return lambda columns: dict(apply_policy(columns, changes, salt))

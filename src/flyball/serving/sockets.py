@@ -1,0 +1,58 @@
+"""Listening sockets: bound once by the parent, shared by all workers."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from flyball.errors import Unavailable
+
+BACKLOG = 2048
+#: ports that `bind_free` tries after the one asked for.
+NEXT_PORTS = 20
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises Unavailable, naming the port and the mend."""
+    try:
+        return _listen(host, port)
+    except OSError as error:
+        mend = (
+            f"another program listens there; stop it, or choose another port with --port {port + 1}"
+            if error.errno == errno.EADDRINUSE
+            else "choose another with --host and --port"
+        )
+        raise Unavailable(f"cannot listen on {host}:{port} ({error.strerror or error}): {mend}") from error
+
+
+def bind_free(host: str, port: int) -> socket.socket:
+    """A listening socket on `port`, or on the first free one of the 20 after it. `address` tells which it became."""
+    for candidate in range(port, min(port + NEXT_PORTS, 65535) + 1):
+        try:
+            return _listen(host, candidate)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise Unavailable(f"cannot listen on {host}:{candidate}: {error.strerror or error}") from error
+    raise Unavailable(f"ports {port} to {port + NEXT_PORTS} of {host} are all taken; choose another with --port")
+
+
+def address(listening: socket.socket) -> tuple[str, int]:
+    """Host and port of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return host, port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+        0
+    ]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        # A restart need not wait until the last connections of the old server have timed out.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening

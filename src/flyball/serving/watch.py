@@ -1,0 +1,90 @@
+"""Follows the database: every new deployment becomes a whole new roster, loaded before anything is switched."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flyball.errors import FlyballError, Unavailable
+from flyball.registry.live import deployments, newest_generation
+from flyball.serving.models import Roster, keep, load, read_kept
+from flyball.store import Database, Home, open_database
+
+if TYPE_CHECKING:
+    from flyball.registry.records import Deployment
+
+#: what could not be loaded is tried again after this long.
+RETRY_S = 5.0
+
+
+class Watch:
+    """Follows the database from one thread; every change becomes a whole new roster."""
+
+    def __init__(self, home: Home, models: tuple[str, ...] = ()) -> None:
+        """`models`: only these; empty = all."""
+        self._home = home
+        self._only = frozenset(models)
+        self._database: Database | None = None
+        self._inode = 0
+        self._retry_at = 0.0
+        self.roster = Roster()
+
+    def start(self) -> Roster:
+        """The first roster: from the database, else from what was kept on disk. `look` may then go on in another thread."""
+        self.look()
+        if self.roster.generation < 0:
+            lost = self.roster.degraded
+            roster = load(self._home, self._mine(read_kept(self._home)), have=self.roster, generation=-1)
+            self.roster = replace(roster, degraded=(*lost, *roster.degraded))
+        if self._database is not None:
+            self._database.close()
+        return self.roster
+
+    def look(self) -> bool:
+        """Read the database once; whether `roster` is another one now. What is wrong goes into `degraded`, not out."""
+        before = self.roster
+        try:
+            self._follow()
+        except (FlyballError, OSError, sqlite3.Error) as error:
+            self._database = None
+            lost = f"the database cannot be read, so promotions wait: {error}"
+            self.roster = replace(before, degraded=(lost,))
+        if self.roster == before:
+            self.roster = before
+        return self.roster is not before
+
+    def _follow(self) -> None:
+        before, database = self.roster, self._open()
+        newest = newest_generation(database)
+        if newest == before.generation and not (before.degraded and time.monotonic() >= self._retry_at):
+            return
+        self._retry_at = time.monotonic() + RETRY_S
+        everything = deployments(database)
+        if not everything and before.models:
+            # History is only ever appended to: an empty one is another database, not a wish to serve nothing.
+            lost = "the database has no deployments; what was live before goes on answering"
+            self.roster = replace(before, generation=newest, degraded=(lost,))
+            return
+        wanted = self._mine(everything)
+        self.roster = load(self._home, wanted, have=before, generation=newest)
+        served = {name: loaded.deployment for name, loaded in self.roster.models.items()}
+        failed = wanted.keys() - served.keys()
+        keep(self._home, {name: item for name, item in {**everything, **served}.items() if name not in failed})
+
+    def _mine(self, found: Mapping[str, Deployment]) -> dict[str, Deployment]:
+        return {name: item for name, item in found.items() if not self._only or name in self._only}
+
+    def _open(self) -> Database:
+        """The database, opened anew when the file is another one; never created here."""
+        try:
+            inode = self._home.database.stat().st_ino
+        except OSError as error:
+            raise Unavailable(f"{self._home.database}: {error.strerror}") from error
+        if self._database is None or inode != self._inode:
+            if self._database is not None:
+                self._database.close()
+            self._database, self._inode = open_database(self._home), inode
+        return self._database

@@ -1,0 +1,166 @@
+"""One serving process: `python -m flyball.serving.worker --home H --fd N --index I`, started by the supervisor.
+
+Ends when told (SIGTERM, SIGINT) or when its supervisor is gone: lets clients leave, finishes what it has begun, closes
+its journal segments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import orjson
+import uvicorn
+import uvloop
+
+from flyball.journal.segment import Segment
+from flyball.serving.app import App
+from flyball.serving.cells import Cells
+from flyball.serving.metrics import Metrics
+from flyball.serving.models import Roster
+from flyball.serving.options import Options, WorkerArguments, parse_worker
+from flyball.serving.parent import watch_parent
+from flyball.serving.salt import journal_salt
+from flyball.serving.sockets import BACKLOG
+from flyball.serving.watch import Watch
+from flyball.store import Home, stamp, utcnow
+
+#: how often bodies that take too long are given up and segments looked at.
+TICK_S = 0.25
+#: while a worker drains, answers ask clients to leave for this long before it stops listening.
+LINGER_S = 0.3
+#: requests begun are finished for at most this long.
+DRAIN_S = 10
+#: clients may keep a connection idle for this long.
+KEEP_ALIVE_S = 75
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which on a signal drains instead of closing its connections at once."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        del sig, frame
+        self._drain()
+
+
+def main(argv: Sequence[str]) -> None:
+    """Serve until told to stop."""
+    arguments = parse_worker(argv)
+    home = Home(arguments.home).made()
+    cells = Cells(metrics_folder(home), arguments.index)
+    predictions, outcomes = Segment(home.journal, "predictions"), Segment(home.journal, "outcomes")
+    watch = Watch(home, arguments.options.models)
+    watch.start()
+    # What is loaded stays; the collector need not look at it again while answers wait.
+    gc.collect()
+    gc.freeze()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch") as executor:
+        app = App(
+            options=arguments.options,
+            metrics=Metrics(cells),
+            metrics_folder=metrics_folder(home),
+            predictions=predictions,
+            outcomes=outcomes,
+            salt=journal_salt(home),
+            executor=executor,
+            log=log,
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(app, arguments, watch))
+    predictions.close()
+    outcomes.close()
+    cells.close()
+
+
+def metrics_folder(home: Home) -> Path:
+    """Where the workers of a home count."""
+    return home.serving / "metrics"
+
+
+def log(event: Mapping[str, Any]) -> None:
+    """One JSON line on stderr."""
+    sys.stderr.write(orjson.dumps({"at": stamp(utcnow()), "pid": os.getpid(), **event}).decode() + "\n")
+    sys.stderr.flush()
+
+
+async def _serve(app: App, arguments: WorkerArguments, watch: Watch) -> None:
+    loop = asyncio.get_running_loop()
+    options, stop = arguments.options, threading.Event()
+
+    def drain() -> None:
+        """From any thread, or a signal."""
+        loop.call_soon_threadsafe(begin_to_drain)
+
+    def begin_to_drain() -> None:
+        if not app.draining:
+            app.draining = True
+            loop.call_later(LINGER_S, setattr, server, "should_exit", True)
+
+    server = Server(_config(app), drain)
+    app.waiting = server.server_state.tasks
+    app.switch(watch.roster)
+    watch_parent(drain, os.environ)
+    watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, options.poll_s), name="watch", daemon=True)
+    watching.start()
+    background = [asyncio.create_task(_tick(app, options)), asyncio.create_task(app.shadows.run())]
+    await server.serve([socket.socket(fileno=arguments.fd)])
+    stop.set()
+    await app.shadows.drained()
+    for task in background:
+        task.cancel()
+
+
+def _config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        loop="none",
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+async def _tick(app: App, options: Options) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        app.bodies.sweep()
+        app.predictions.rotate_if_older(options.segment_s)
+        app.outcomes.rotate_if_older(options.segment_s)
+
+
+def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: threading.Event, poll_s: float) -> None:
+    """Look for new deployments on a thread, load them there, and switch on the event loop."""
+    while not stop.wait(poll_s):
+        if watch.look():
+            loop.call_soon_threadsafe(_switch, app, watch.roster)
+
+
+def _switch(app: App, roster: Roster) -> None:
+    app.switch(roster)
+    for sentence in roster.degraded:
+        log({"event": "degraded", "what": sentence})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
