@@ -1,0 +1,208 @@
+"""Reads of the tables that no lower room hands out as records: windows, daily metrics, alerts, rollouts, history."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from flyball.dashboard.records import Alert, DayMetric, FeatureDrift, Loop, Rollout, Statistic, Tenure, Window
+from flyball.errors import NotFound
+from flyball.registry.codec import load_deployment
+from flyball.registry.projects import projects
+from flyball.stats.names import METRIC_NAMES
+from flyball.store import Database, Row, moment
+
+#: the first of these that was measured is shown when the project does not name its own.
+_PREFERENCE = tuple(dict.fromkeys(name for names in METRIC_NAMES.values() for name in names))
+
+
+def model_names(database: Database) -> list[str]:
+    """Every model anything is known of, sorted: projects not yet trained too."""
+    rows = database.all(
+        "SELECT name AS model FROM project UNION SELECT model FROM version UNION SELECT model FROM run"
+        " UNION SELECT model FROM decision ORDER BY 1"
+    )
+    return [row["model"] for row in rows]
+
+
+def require_model(database: Database, model: str) -> None:
+    """NotFound, naming what there is, unless the model is known."""
+    known = model_names(database)
+    if model not in known:
+        there = ", ".join(known) or "none yet; `flyball run` trains the first"
+        raise NotFound(f"no model {model!r} here (there is: {there})")
+
+
+def primary_metric(database: Database, model: str) -> str | None:
+    """The metric to show first: the one the project names, else the first measured in the order of METRIC_NAMES.
+
+    None before any measurement.
+    """
+    rows = database.all("SELECT DISTINCT metric FROM metrics_daily WHERE model = :model", model=model)
+    measured = {row["metric"] for row in rows}
+    directory = projects(database).get(model)
+    declared = _declared_metric(directory / "flyball.toml") if directory else None
+    wanted = (declared, *_PREFERENCE, *sorted(measured))
+    return next((name for name in wanted if name in measured), None)
+
+
+def daily_metrics(
+    database: Database, model: str, *, metric: str | None = None, days: int | None = None
+) -> dict[str, tuple[DayMetric, ...]]:
+    """Metric -> its days, oldest first; `days`: only the last so many before the newest. Shadows are left out."""
+    newest = database.one("SELECT max(date) AS newest FROM metrics_daily WHERE model = :model", model=model)
+    since = None
+    if days is not None and newest is not None and newest["newest"]:
+        since = (date.fromisoformat(newest["newest"]) - timedelta(days=days - 1)).isoformat()
+    rows = database.all(
+        "SELECT version, date, metric, value, low, high, rows FROM metrics_daily WHERE model = :model"
+        " AND variant <> 'shadow' AND value IS NOT NULL AND (:metric IS NULL OR metric = :metric)"
+        " AND (:since IS NULL OR date >= :since) ORDER BY date, version",
+        model=model,
+        metric=metric,
+        since=since,
+    )
+    verdicts = {item.day: item.verdict for item in windows(database, model, kind="performance")} if rows else {}
+    found: dict[str, list[DayMetric]] = {}
+    for row in rows:
+        day = date.fromisoformat(row["date"])
+        point = DayMetric(
+            day=day,
+            version=row["version"],
+            value=row["value"],
+            low=row["low"],
+            high=row["high"],
+            rows=row["rows"],
+            verdict=verdicts.get(day),
+        )
+        found.setdefault(row["metric"], []).append(point)
+    return {name: tuple(points) for name, points in found.items()}
+
+
+def windows(database: Database, model: str, *, kind: str | None = None, limit: int = 400) -> tuple[Window, ...]:
+    """The newest `limit` windows, oldest first."""
+    rows = database.all(
+        "SELECT kind, start, ends, version, verdict, rows, evidence FROM window WHERE model = :model"
+        " AND (:kind IS NULL OR kind = :kind) ORDER BY start DESC, kind LIMIT :limit",
+        model=model,
+        kind=kind,
+        limit=limit,
+    )
+    return tuple(_window(row) for row in reversed(rows))
+
+
+def feature_drifts(evidence: Any) -> tuple[FeatureDrift, ...]:
+    """The features of a drift verdict's JSON; () when it holds none. Alarming ones first, otherwise in the order kept."""
+    features = evidence.get("features") if isinstance(evidence, Mapping) else None
+    items = list(features.values()) if isinstance(features, Mapping) else features
+    if not isinstance(items, list):
+        return ()
+    found = [_feature(item) for item in items if isinstance(item, Mapping) and "feature" in item]
+    return tuple(sorted(found, key=lambda item: item.verdict != "drift"))
+
+
+def alerts(database: Database, *, model: str | None = None, limit: int = 200, still_open: bool = False) -> list[Alert]:
+    """Open ones first, then newest first."""
+    rows = database.all(
+        "SELECT id, model, name, severity, since, resolved_at, title, evidence FROM alert"
+        " WHERE (:model IS NULL OR model = :model) AND (NOT :still_open OR resolved_at IS NULL)"
+        " ORDER BY resolved_at IS NOT NULL, since DESC LIMIT :limit",
+        model=model,
+        limit=limit,
+        still_open=still_open,
+    )
+    return [_alert(row) for row in rows]
+
+
+def newest_rollout(database: Database, model: str) -> Rollout | None:
+    """The one under way, else the one that moved last."""
+    row = database.one(
+        "SELECT candidate, champion, status, started_at, moved_at FROM rollout WHERE model = :model"
+        " ORDER BY status = 'shadow' DESC, moved_at DESC, id DESC LIMIT 1",
+        model=model,
+    )
+    if row is None:
+        return None
+    return Rollout(**{**dict(row), "started_at": moment(row["started_at"]), "moved_at": moment(row["moved_at"])})
+
+
+def history(database: Database, model: str) -> tuple[Tenure, ...]:
+    """Every deployment, newest first."""
+    rows = database.all(
+        "SELECT generation, at, record, who, why FROM deployment WHERE model = :model ORDER BY generation DESC",
+        model=model,
+    )
+    found, until = [], None
+    for row in rows:
+        record = load_deployment(row["record"], generation=row["generation"])
+        tenure = Tenure(
+            generation=record.generation,
+            version=record.live,
+            shadow=record.shadow,
+            start=record.at,
+            until=until,
+            who=row["who"],
+            why=row["why"],
+        )
+        found.append(tenure)
+        until = record.at
+    return tuple(found)
+
+
+def loop(database: Database) -> Loop | None:
+    """The loop's lease; None when no loop ever ran here."""
+    row = database.one("SELECT holder, expires_at FROM lease ORDER BY expires_at DESC LIMIT 1")
+    return None if row is None else Loop(holder=row["holder"], expires_at=moment(row["expires_at"]))
+
+
+def _declared_metric(path: Path) -> str | None:
+    """A project that cannot be read just now still has its page; `flyball check` says what is wrong with it."""
+    try:
+        model = tomllib.loads(path.read_text()).get("model", {})
+    except (OSError, ValueError):
+        return None
+    return model.get("primary_metric") if isinstance(model, dict) else None
+
+
+def _window(row: Row) -> Window:
+    drifts = feature_drifts(orjson.loads(row["evidence"])) if row["kind"] == "drift" else ()
+    start, ends = moment(row["start"]), moment(row["ends"])
+    return Window(
+        kind=row["kind"],
+        day=(start + (ends - start) / 2).date(),
+        start=start,
+        ends=ends,
+        version=row["version"],
+        verdict=row["verdict"],
+        rows=row["rows"],
+        features=drifts,
+    )
+
+
+def _feature(item: Mapping[str, Any]) -> FeatureDrift:
+    statistics = item.get("statistics") or {}
+    return FeatureDrift(
+        feature=str(item["feature"]),
+        verdict=str(item.get("verdict", "")),
+        why=str(item.get("why", "")),
+        statistics=tuple(
+            Statistic(method=method, value=value.get("value"), threshold=value.get("threshold"))
+            for method, value in statistics.items()
+        ),
+    )
+
+
+def _alert(row: Row) -> Alert:
+    return Alert(
+        **{
+            **dict(row),
+            "since": moment(row["since"]),
+            "resolved_at": moment(row["resolved_at"]) if row["resolved_at"] else None,
+            "evidence": orjson.loads(row["evidence"]),
+        }
+    )
