@@ -205,9 +205,9 @@ def _false_alarms(values: Values) -> Iterator[Problem]:
 def _alerts(values: Values) -> Iterator[Problem]:
     channels = values["alerts"]["channels"]
     for name, channel in channels.items():
+        path: Place = ("alerts", "channels", name, "url_env")
         if channel["kind"] == "webhook" and channel["url_env"] is None:
-            message = 'a webhook needs url_env = "NAME", the environment variable that holds its address'
-            yield Problem(path=("alerts", "channels", name), message=message)
+            yield Problem(path=path, message="is missing; write the name of the environment variable with its address")
         if channel["kind"] == "console" and channel["url_env"] is not None:
             yield Problem(
                 path=("alerts", "channels", name, "url_env"), message="a console has no address; leave it out"
@@ -216,7 +216,7 @@ def _alerts(values: Values) -> Iterator[Problem]:
     for severity in SEVERITIES:
         for index, name in enumerate(values["alerts"]["routes"][severity] or ()):
             if name not in known:
-                path: Place = ("alerts", "routes", severity, index)
+                path = ("alerts", "routes", severity, index)
                 yield Problem(path=path, message=f"unknown channel{nearest(name, known)}", value=name)
 
 

@@ -27,6 +27,9 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _CRON_START = datetime(2000, 1, 1, tzinfo=UTC)  # CronSim wants some start; only its reading of the text is asked for
 _INT64 = 2**63
 
+#: names listed in a message at most.
+_LISTED = 20
+
 
 def shown(value: Any) -> str:
     """A TOML value as a short piece of a message."""
@@ -44,7 +47,8 @@ def shown(value: Any) -> str:
 
 def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     """What to append to `unknown NAME`: `; did you mean "auc"? (auc, log_loss)`, or only the list where nothing is near."""
-    listed = f"({', '.join(known)})" if known else "(there are none)"
+    names = [*known][:_LISTED] + (["..."] if len(known) > _LISTED else [])
+    listed = f"({', '.join(names)})" if known else "(there are none)"
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f'; did you mean "{close[0]}"? {listed}' if close else f"; known: {listed}"
 
@@ -71,7 +75,7 @@ def slug(value: Any) -> str:
 
 def module(value: Any) -> str:
     """A Python module's dotted name."""
-    if not isinstance(value, str) or _MODULE.fullmatch(value) is None:
+    if not isinstance(value, str) or _MODULE.fullmatch(value) is None or value.endswith(".py"):
         raise ValueError(f'needs a module\'s name without ".py", such as "pipeline", got {shown(value)}')
     return value
 
@@ -86,11 +90,9 @@ def variable(value: Any) -> str:
 
 
 def positive_value(value: Any) -> str:
-    """The target's value that counts as positive, as text: 1 -> "1", true -> "true"."""
-    if isinstance(value, bool):
-        return shown(value)
+    """The target's value that counts as positive, as text. A boolean is its number, as it is in a table's column."""
     if isinstance(value, int) and abs(value) < _INT64:
-        return str(value)
+        return str(int(value))
     if not isinstance(value, str) or not value:
         raise ValueError(f'needs the value that counts as positive, such as "1" or "yes", got {shown(value)}')
     return value

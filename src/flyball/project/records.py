@@ -20,7 +20,7 @@ class ModelSettings:
     name: str
     task: Task
     target: str
-    #: binary only: the target's value that counts as positive, as text ("1", "true", "yes").
+    #: binary only: the target's value that counts as positive, as text ("1", "yes"); "1" for true.
     positive: str | None
     #: column that names the entity; None = rows have no key.
     key: str | None
