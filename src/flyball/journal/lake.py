@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flyball.journal.layout import OUTCOMES, PREDICTIONS, SCHEMAS, TIME, Kind, date_of, lake_files
 from flyball.store.clock import stamp
@@ -43,25 +42,30 @@ _SQL_TYPES = {
 # outcomes: of one name. An outcome given by key belongs to the key's latest live prediction at the outcome's time (without
 # a time: to its latest of all); of several outcomes for one prediction, the one received last counts.
 _SCORED = """
-WITH told AS (SELECT *, coalesce(timestamp, TIMESTAMPTZ 'infinity') AS until FROM {outcomes}),
-live AS (
-  SELECT key, timestamp, arg_max(id, (received_at, id)) AS id FROM {live} WHERE key IS NOT NULL GROUP BY key, timestamp
+WITH rows AS MATERIALIZED (FROM {rows}),
+by_key AS MATERIALIZED (
+  SELECT key, number, value, timestamp, received_at, file_row_number, coalesce(timestamp, TIMESTAMPTZ 'infinity') AS until
+  FROM {outcomes} WHERE id IS NULL AND key IN (SELECT key FROM rows)
+),
+owner AS (
+  SELECT key, timestamp, arg_max(id, (received_at, id)) AS id
+  FROM {live} WHERE key IN (SELECT key FROM by_key) GROUP BY key, timestamp
 ),
 owned AS (
-  SELECT id AS owner, number, value, timestamp, received_at, file_row_number FROM told WHERE id IS NOT NULL
+  SELECT id, number, value, timestamp, received_at, file_row_number FROM {outcomes} WHERE id IN (SELECT id FROM rows)
   UNION ALL
-  SELECT live.id, number, value, told.timestamp, received_at, file_row_number
-  FROM (SELECT * FROM told WHERE id IS NULL) AS told ASOF JOIN live ON told.key = live.key AND told.until >= live.timestamp
+  SELECT owner.id, number, value, by_key.timestamp, received_at, file_row_number
+  FROM by_key ASOF JOIN owner ON by_key.key = owner.key AND by_key.until >= owner.timestamp
 ),
 latest AS (
-  SELECT owner, arg_max(
+  SELECT id, arg_max(
     {{label: number, label_text: value, label_at: coalesce(timestamp, received_at)}}, (received_at, file_row_number)
   ) AS outcome
-  FROM owned GROUP BY owner
+  FROM owned GROUP BY id
 )
 SELECT rows.id, rows.timestamp, version, variant, key, prediction, score, features,
   outcome.label AS label, outcome.label_text AS label_text, outcome.label_at AS label_at
-FROM {rows} AS rows LEFT JOIN latest ON latest.owner = rows.id
+FROM rows LEFT JOIN latest ON latest.id = rows.id
 """
 
 
@@ -109,9 +113,9 @@ def scored(
     """
     told = _told(home, model, start, name, known_by)
     sql = _SCORED.format(
-        rows=_window(home, model, start, end, role), live=_owners(home, model, start, known_by, told), outcomes="known"
+        rows=_window(home, model, start, end, role), live=_owners(home, model, start, known_by, told), outcomes=told
     )
-    return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version", known=told)
+    return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version")
 
 
 def connect(home: Home, model: str) -> Any:
@@ -145,24 +149,23 @@ def _window(home: Home, model: str, start: datetime, end: datetime, role: Role) 
     )
 
 
-def _told(home: Home, model: str, start: datetime, name: str, known_by: datetime | None) -> pa.Table:
-    """Outcomes of one name that may belong to predictions from `start` on."""
+def _told(home: Home, model: str, start: datetime, name: str, known_by: datetime | None) -> str:
+    """SQL for the outcomes of one name that may belong to predictions from `start` on."""
     last = None if known_by is None else date_of(known_by)
     source = _source("outcomes", lake_files(home, "outcomes", model, date_of(start - _OUTCOME_SLACK), last))
     known = "" if known_by is None else f" AND coalesce(timestamp, received_at) <= {_time(known_by)}"
-    return _query(
-        "SELECT id, key, value, number, timestamp, received_at, file_row_number"
-        f" FROM {source} WHERE name = {_quoted(name)}{known}"
-    )
+    return f"(FROM {source} WHERE name = {_quoted(name)}{known})"
 
 
-def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, told: pa.Table) -> str:
+def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, told: str) -> str:
     """SQL for the live predictions, from `start` on, that decide whose the outcomes given by key are."""
-    keyed = told.filter(pc.is_null(told["id"]))
-    if keyed.num_rows == 0:
+    keyed = _query(
+        f"SELECT count(*) AS n, count(timestamp) AS timed, max(timestamp) AS latest FROM {told} WHERE id IS NULL"
+    ).to_pylist()[0]
+    if keyed["n"] == 0:
         return _source("predictions", [])
     # A keyed outcome without a time belongs to the key's latest prediction, wherever that lies.
-    last = known_by if keyed["timestamp"].null_count else pc.max(keyed["timestamp"]).as_py()
+    last = keyed["latest"] if keyed["timed"] == keyed["n"] else known_by
     files = lake_files(home, "predictions", model, date_of(start), None if last is None else date_of(last))
     until = "" if last is None else f" AND timestamp <= {_time(last)}"
     return f"(FROM {_source('predictions', files)} WHERE role = 'live' AND timestamp >= {_time(start)}{until})"
@@ -180,11 +183,9 @@ def _source(kind: Kind, files: list[str]) -> str:
     return f"read_parquet([{paths}], union_by_name={union}, hive_partitioning=false, file_row_number=true)"
 
 
-def _query(sql: str, **tables: pa.Table) -> pa.Table:
-    """Run one SELECT, with Arrow tables by name."""
+def _query(sql: str) -> pa.Table:
+    """The rows of one SELECT, times in UTC."""
     with closing(_shared(os.getpid()).cursor()) as cursor:
-        for name, table in tables.items():
-            cursor.register(name, table)
         found = cursor.sql(sql).to_arrow_table()
     # DuckDB calls the zone Etc/UTC.
     zoned = [field.with_type(TIME) if pa.types.is_timestamp(field.type) else field for field in found.schema]
