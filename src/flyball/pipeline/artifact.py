@@ -110,8 +110,8 @@ def _write(value: Any, folder: Path, name: str) -> dict[str, Any]:
         return {"kind": "dict", "keys": list(value), "items": items}
     table = _table_kind(value)
     if table is not None:
-        _write_table(value, table, folder / f"{name}.parquet")
-        return {"kind": table, "file": f"{name}.parquet", "rows": len(value)}
+        said = _write_table(value, table, folder / f"{name}.parquet")
+        return {"kind": table, "file": f"{name}.parquet", "rows": len(value), **said}
     if _is_array(value):
         sys.modules["numpy"].save(folder / f"{name}.npy", value, allow_pickle=False)
         return {"kind": "numpy", "file": f"{name}.npy", "rows": len(value) if value.ndim else None}
@@ -134,7 +134,7 @@ def _read(layout: Mapping[str, Any], folder: Path) -> Any:
         import numpy as np  # a step's process only
 
         return np.load(path, allow_pickle=False)
-    return _read_table(kind, path)
+    return _read_table(layout, path)
 
 
 def _is_json(value: Any) -> bool:
@@ -168,20 +168,37 @@ def _is_array(value: Any) -> bool:
     return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject
 
 
-def _write_table(table: Any, kind: str, path: Path) -> None:
+def _write_table(table: Any, kind: str, path: Path) -> dict[str, Any]:
+    """Write Parquet; what it cannot say, for the layout."""
     if kind == "polars":
         table.write_parquet(path)
-        return
+        return {}
     import pyarrow as pa  # a step's process only
     import pyarrow.parquet as pq
 
+    said = {}
     if kind == "pandas":
         _check_pandas(table)
+        said = {"categories": _categories(table)}
         try:
             table = pa.Table.from_pandas(table, preserve_index=False)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise Mistake(f"this pandas table cannot be kept as Parquet: {error}; give each column one type") from error
     pq.write_table(table, path)
+    return said
+
+
+def _categories(table: Any) -> dict[str, Any]:
+    """Column -> its categories, where they are not texts: Parquet gives those back as plain numbers."""
+    found = {}
+    for name, dtype in table.dtypes.items():
+        if dtype.name != "category" or (dtype.categories.inferred_type == "string" and len(dtype.categories)):
+            continue
+        values = dtype.categories.tolist()
+        if not _is_json(values):
+            raise Mistake(f"this pandas table's categories in {name!r} are {dtype.categories.dtype}; make them texts")
+        found[name] = {"values": values, "dtype": str(dtype.categories.dtype), "ordered": dtype.ordered}
+    return found
 
 
 def _check_pandas(table: Any) -> None:
@@ -202,13 +219,20 @@ def _check_pandas(table: Any) -> None:
         )
 
 
-def _read_table(kind: str, path: Path) -> Any:
-    if kind == "polars":
+def _read_table(layout: Mapping[str, Any], path: Path) -> Any:
+    if layout["kind"] == "polars":
         return import_module("polars").read_parquet(path)
     import pyarrow.parquet as pq  # a step's process only
 
     table = pq.read_table(path)
-    return table.to_pandas() if kind == "pandas" else table
+    if layout["kind"] == "arrow":
+        return table
+    frame = table.to_pandas()
+    for name, said in layout["categories"].items():
+        pandas = import_module("pandas")
+        categories = pandas.Index(said["values"], dtype=said["dtype"])
+        frame[name] = frame[name].astype(pandas.CategoricalDtype(categories, ordered=said["ordered"]))
+    return frame
 
 
 def _write_pickle(value: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar, overload
 
 from flyball.errors import Mistake, NotYet
@@ -177,9 +177,13 @@ def _check(options: StepOptions) -> None:
 
 
 def step_functions(module: ModuleType) -> dict[str, FunctionType]:
-    """Name -> function of every `@step` the module defines or imports, in the order of their names' binding."""
+    """Name -> function of every `@step` that the module defines, in order; as `project.declared` reads its text."""
     return {
-        name: value for name, value in vars(module).items() if isinstance(value, FunctionType) and hasattr(value, MARK)
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType)
+        and hasattr(value, MARK)
+        and (value.__name__, value.__module__) == (name, module.__name__)
     }
 
 
@@ -205,7 +209,7 @@ def _declaration(name: str, function: FunctionType) -> StepDeclaration:
 
 def _line_of_def(function: FunctionType) -> int:
     """Code objects point at the first decorator; the declaration names the line of the `def`."""
-    code = function.__code__
+    code: CodeType = inspect.unwrap(function).__code__
     for number, text in enumerate(linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]):
         if text.lstrip().startswith(("def ", "async def ")):
             return code.co_firstlineno + number
