@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flyball.project.locate import Place
-from flyball.project.readers import nearest
 from flyball.project.rules import metrics_named, parse_rule
 from flyball.project.schema import SEVERITIES, Problem
 from flyball.project.steps import StepDeclaration, upstream
+from flyball.project.wording import nearest
 from flyball.stats.names import METRIC_NAMES, SERVING_METRICS
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -89,13 +89,8 @@ def _named_columns(values: Values) -> Iterator[Problem]:
     features = model["features"]
     for index, name in enumerate(values["monitor"]["features"] or ()):
         if name not in features:
-            yield _at(
-                "monitor",
-                "features",
-                index,
-                message=f"is not among [model] features{nearest(name, features)}",
-                value=name,
-            )
+            message = f"is not among [model] features{nearest(name, features)}"
+            yield _at("monitor", "features", index, message=message, value=name)
     journaled = (*features, *([model["key"]] if model["key"] else []))
     for name in values["columns"]:
         if name not in journaled:
@@ -142,26 +137,20 @@ def _gate_fault(text: str, key: str, values: Values, steps: Steps) -> str | None
     rule = parse_rule(text)
     if key == "always" and rule.against_champion:
         return "holds for a first version too, which has no champion; move it to change or refresh, or compare with a number"
-    if rule.metric in SERVING_METRICS:
-        bound = f"{rule.metric} <= NUMBER"
+    if rule.metric in SERVING_METRICS and rule.against_champion:
+        return f"{rule.metric} is measured over the serving path, not row by row; write {rule.metric} <= NUMBER"
+    if rule.metric not in SERVING_METRICS and steps and holdout_step(values, steps) is None:
         return (
-            f"{rule.metric} is measured over the serving path, not row by row; write {bound}"
-            if rule.against_champion
-            else None
-        )
-    if steps and holdout_step(values, steps) is None:
-        return (
-            "no step holds rows out to measure this on; declare a step validate, or name one under [pipeline] holdout"
+            "no step holds out rows to measure this on; declare a step validate, or name one under [pipeline] holdout"
         )
     return None
 
 
 def _cluster(values: Values) -> Iterator[Problem]:
-    needs = {"key": "key", "day": "timestamp"}.get(values["gate"]["cluster"] or "")
+    cluster = values["gate"]["cluster"]
+    needs = {None: None, "key": "key", "day": "timestamp"}[cluster]
     if needs and values["model"][needs] is None:
-        yield _at(
-            "gate", "cluster", message=f'"{values["gate"]["cluster"]}" needs [model] {needs}; name the column there'
-        )
+        yield _at("gate", "cluster", message=f'"{cluster}" needs [model] {needs}; name the column there')
 
 
 def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
@@ -178,28 +167,23 @@ def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
             if values[section][key] is None and (section, key) not in refused:
                 yield _at("retrain", "on", index, message=f"needs {setting}", value=trigger)
     if retrain["new_rows"] is not None and "volume" not in on:
-        yield _at(
-            "retrain", "new_rows", message='has no effect unless on names "volume"; add it there, or leave new_rows out'
-        )
+        message = 'has no effect unless on names "volume"; add it there, or leave new_rows out'
+        yield _at("retrain", "new_rows", message=message)
 
 
 def _outcomes(values: Values) -> Iterator[Problem]:
     for name in values["outcomes"]:
         if name != "label":
-            yield _at(
-                "outcomes", name, message="outcomes other than label are not yet possible; send what came true as label"
-            )
+            message = "outcomes other than label are not yet possible; send what came true as label"
+            yield _at("outcomes", name, message=message)
 
 
 def _false_alarms(values: Values) -> Iterator[Problem]:
     count, period_s = values["monitor"]["false_alarms"]
     expected = count / period_s * values["monitor"]["window"]
     if expected >= 1:
-        yield _at(
-            "monitor",
-            "false_alarms",
-            message=f"allows {expected:.3g} false alarms in each window; it must be less than one",
-        )
+        message = f"allows {expected:.3g} false alarms in each window; it must be less than one"
+        yield _at("monitor", "false_alarms", message=message)
 
 
 def _alerts(values: Values) -> Iterator[Problem]:

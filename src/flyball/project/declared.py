@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flyball.project.readers import nearest
 from flyball.project.steps import GIVEN, StepDeclaration
+from flyball.project.wording import nearest
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -5,7 +5,6 @@ A refusal tells what is allowed and what was got, never which key: the schema kn
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from cronsim import CronSim, CronSimError
 
 from flyball.project.durations import parse_duration, parse_rate
+from flyball.project.wording import INT64, shown
 
 #: TOML value -> ours, or ValueError.
 Reader = Callable[[Any], Any]
@@ -25,32 +25,6 @@ SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _CRON_START = datetime(2000, 1, 1, tzinfo=UTC)  # CronSim wants some start; only its reading of the text is asked for
-_INT64 = 2**63
-
-#: names listed in a message at most.
-_LISTED = 20
-
-
-def shown(value: Any) -> str:
-    """A TOML value as a short piece of a message."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value if len(value) <= 60 else f"{value[:57]}...", ensure_ascii=False)
-    if isinstance(value, int | float):
-        # Python refuses to print integers of thousands of digits.
-        return repr(value) if isinstance(value, float) or abs(value) < _INT64 else "a very large integer"
-    if isinstance(value, list):
-        return "a list"
-    return "a table" if isinstance(value, dict) else "a date or time"
-
-
-def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """What to append to `unknown NAME`: `; did you mean "auc"? (auc, log_loss)`, or only the list where nothing is near."""
-    names = [*known][:_LISTED] + (["..."] if len(known) > _LISTED else [])
-    listed = f"({', '.join(names)})" if known else "(there are none)"
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"? {listed}' if close else f"; known: {listed}"
 
 
 def text(value: Any) -> str:
@@ -91,7 +65,7 @@ def variable(value: Any) -> str:
 
 def positive_value(value: Any) -> str:
     """The target's value that counts as positive, as text. A boolean is its number, as it is in a table's column."""
-    if isinstance(value, int) and abs(value) < _INT64:
+    if isinstance(value, int) and abs(value) < INT64:
         return str(int(value))
     if not isinstance(value, str) or not value:
         raise ValueError(f'needs the value that counts as positive, such as "1" or "yes", got {shown(value)}')
@@ -246,5 +220,5 @@ def _only_json(value: Any, path: str) -> None:
         )
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where}parameters are finite numbers, got {value}")
-    elif isinstance(value, int) and abs(value) >= _INT64:
+    elif isinstance(value, int) and abs(value) >= INT64:
         raise ValueError(f"{where}parameters are integers of at most 64 bits")

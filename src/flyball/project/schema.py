@@ -12,6 +12,7 @@ from typing import Any
 
 from flyball.project import readers as read
 from flyball.project.locate import Place
+from flyball.project.wording import nearest, shown
 
 DAY_S = 86_400.0
 SEVERITIES = ("info", "warning", "critical")
@@ -181,13 +182,13 @@ class Problem:
     value: str | None = None
 
     def __str__(self) -> str:
-        value = "" if self.value is None else f" {read.shown(self.value)}"
+        value = "" if self.value is None else f" {shown(self.value)}"
         return f"{label(self.path)}{value}: {self.message}"
 
 
 def label(path: Place) -> str:
     """`[gate] change[1]` for ("gate", "change", 0): people count from 1."""
-    names = [part if _PLAIN.fullmatch(part) else read.shown(part) for part in path if isinstance(part, str)]
+    names = [part if _PLAIN.fullmatch(part) else shown(part) for part in path if isinstance(part, str)]
     items = "".join(f"[{part + 1}]" for part in path if isinstance(part, int))
     if len(names) < 2:
         return f"[{''.join(names)}]{items}"
@@ -210,7 +211,7 @@ def _read(shape: Shape, value: Any, path: Place, problems: list[Problem]) -> Any
     if isinstance(shape, Items):
         return _read_items(shape, value, path, problems)
     if not isinstance(value, dict):
-        problems.append(Problem(path=path, message=f"needs a table, got {read.shown(value)}"))
+        problems.append(Problem(path=path, message=f"needs a table, got {shown(value)}"))
         value = {}
     if isinstance(shape, Each):
         return {name: _read(shape.of, item, (*path, name), problems) for name, item in value.items()}
@@ -234,7 +235,7 @@ def _read_key(shape: Key, value: Any, path: Place, problems: list[Problem]) -> A
 
 def _read_items(shape: Items, value: Any, path: Place, problems: list[Problem]) -> tuple[Any, ...] | None:
     if not isinstance(value, list):
-        problems.append(Problem(path=path, message=f"needs a list, got {read.shown(value)}"))
+        problems.append(Problem(path=path, message=f"needs a list, got {shown(value)}"))
         return shape.default
     if not value and not shape.empty:
         problems.append(Problem(path=path, message="needs at least one item; leave the key out to mean all"))
@@ -261,8 +262,8 @@ def _absent(shape: Shape, path: Place, problems: list[Problem]) -> Any:
 
 def _unknown(name: str, shape: Mapping[str, Shape], *, top: bool) -> str:
     if not top:
-        return f"unknown key{read.nearest(name, shape)}"
+        return f"unknown key{nearest(name, shape)}"
     owners = [section for section, keys in shape.items() if isinstance(keys, dict) and name in keys]
     if owners:
         return f"stands outside any section; write it under {' or '.join(f'[{owner}]' for owner in owners)}"
-    return f"unknown section{read.nearest(name, shape)}"
+    return f"unknown section{nearest(name, shape)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from flyball.project.readers import nearest
+from flyball.project.wording import nearest
 
 #: Names the run gives to any step that asks; refused as step names.
 GIVEN = ("window", "params", "seed", "run")

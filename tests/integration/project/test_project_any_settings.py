@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.errors import ProjectError
-from flyball.project import load_project
+from flyball.project.load import load_project
 from flyball.project.schema import SCHEMA, Each, Shape
 
 STEPS = "@step\ndef collect(window): ...\n@step\ndef train(collect, run): ...\n@step\ndef validate(train): ...\n"

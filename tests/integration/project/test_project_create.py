@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import Mistake
-from flyball.project import check_project, load_steps
 from flyball.project.create import create_project, model_name
+from flyball.project.load import check_project, load_steps
 
 
 def test_a_new_project_is_without_findings_and_named_after_its_folder(tmp_path: Path) -> None:

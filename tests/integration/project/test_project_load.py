@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import ProjectError
-from flyball.project import check_project, load_project, load_steps
+from flyball.project.load import check_project, load_project, load_steps
 
 PIPELINE = """\
 from flyball import step
@@ -474,7 +474,7 @@ def test_a_rule_on_rows_needs_rows_held_out(tmp_path: Path, rules: str) -> None:
     pipeline = "from flyball import step\n@step\ndef train(run): ...\n"
     key, text = rules.split(" = ")
     assert found(write(tmp_path, f'{MODEL}[gate]\n{rules}\nrefresh = ["p99_ms < 5"]\n', pipeline)) == [
-        f"flyball.toml:6: [gate] {key}[1] {text.strip('[]')}: no step holds rows out to measure this on; declare a step "
+        f"flyball.toml:6: [gate] {key}[1] {text.strip('[]')}: no step holds out rows to measure this on; declare a step "
         "validate, or name one under [pipeline] holdout"
     ]
 
@@ -502,7 +502,7 @@ def test_checking_imports_nothing_slow(tmp_path: Path) -> None:
     """The command line and the serving worker read projects; neither waits for numpy or pandas."""
     write(tmp_path, WHOLE)
     code = (
-        "import sys; from flyball.project import load_project; load_project(sys.argv[1]); "
+        "import sys; from flyball.project.load import load_project; load_project(sys.argv[1]); "
         "print(sorted({'numpy', 'pandas', 'sklearn', 'mlflow', 'scipy', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.project import readers as read
+from flyball.project.wording import nearest, shown
 
 
 @pytest.mark.parametrize(
@@ -26,15 +27,15 @@ from flyball.project import readers as read
 )
 def test_a_value_is_shown_short_and_as_toml(value: Any, text: str) -> None:
     """A message stays readable whatever was written."""
-    assert read.shown(value) == text
+    assert shown(value) == text
 
 
 def test_the_nearest_name_is_named_with_all_that_are_known() -> None:
     """Without a near one, only the list; long lists end at twenty."""
-    assert read.nearest("acu", ("auc", "f1")) == '; did you mean "auc"? (auc, f1)'
-    assert read.nearest("zzz", ("auc", "f1")) == "; known: (auc, f1)"
-    assert read.nearest("zzz", ()) == "; known: (there are none)"
-    assert read.nearest("zzz", tuple(f"x{number}" for number in range(21))).endswith("x19, ...)")
+    assert nearest("acu", ("auc", "f1")) == '; did you mean "auc"? (auc, f1)'
+    assert nearest("zzz", ("auc", "f1")) == "; known: (auc, f1)"
+    assert nearest("zzz", ()) == "; known: (there are none)"
+    assert nearest("zzz", tuple(f"x{number}" for number in range(21))).endswith("x19, ...)")
 
 
 @pytest.mark.parametrize(("value", "text"), [("yes", "yes"), (1, "1"), (True, "1"), (False, "0")])

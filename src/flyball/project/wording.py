@@ -1,0 +1,36 @@
+"""How messages show values and near names. Imports next to nothing: the records' neighbours use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+#: bound of the integers that are shown, and taken as parameters.
+INT64 = 2**63
+
+#: names listed in a message at most.
+_LISTED = 20
+
+
+def shown(value: Any) -> str:
+    """A TOML value as a short piece of a message."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value if len(value) <= 60 else f"{value[:57]}...", ensure_ascii=False)
+    if isinstance(value, int | float):
+        # Python refuses to print integers of thousands of digits.
+        return repr(value) if isinstance(value, float) or abs(value) < INT64 else "a very large integer"
+    if isinstance(value, list):
+        return "a list"
+    return "a table" if isinstance(value, dict) else "a date or time"
+
+
+def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """What to append to `unknown NAME`: `; did you mean "auc"? (auc, log_loss)`, or only the list where nothing is near."""
+    names = [*known][:_LISTED] + (["..."] if len(known) > _LISTED else [])
+    listed = f"({', '.join(names)})" if known else "(there are none)"
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f'; did you mean "{close[0]}"? {listed}' if close else f"; known: {listed}"
