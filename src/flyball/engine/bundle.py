@@ -26,7 +26,7 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> str:
     The folder appears at once. One that exists and is identical is left as it is; another one is a `Conflict`.
     """
     for name in files:
-        if Path(name).name != name or name.startswith(".") or name == MANIFEST:
+        if not name or Path(name).name != name or name.startswith(".") or name == MANIFEST:
             raise Mistake(f"bundle {folder}: {name!r} cannot be a file of a bundle; needs a plain name")
     manifest = _manifest(files)
     digest = hashlib.sha256(manifest).hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 
 from flyball.engine.contract import Contract
 from flyball.engine.parts import parts_of
-from flyball.engine.session import open_engine
+from flyball.engine.session import first_line, open_engine
 from flyball.errors import Mistake
 
 _NATIVE = "serving a native model: not yet in this release"
@@ -52,9 +52,7 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
         open_engine(contract, model)
     except Exception as error:  # skl2onnx and the runtime raise whatever they run into
         mend = "Use scikit-learn's own estimators and transformers, or LightGBM's"
-        cause = (
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else 'no reason'}"
-        )
+        cause = f"{type(error).__name__}: {first_line(error)}"
         raise CannotCompile(fitted, cause, mend) from error
     return model
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -99,12 +99,15 @@ class _Found:
         self.problems: list[Problem] = []
         self.more = 0
 
-    def add(self, row: int | None, column: str | None, message: str | Callable[[], str]) -> None:
-        if len(self.problems) >= KEPT:
+    @property
+    def full(self) -> bool:
+        return len(self.problems) >= KEPT
+
+    def add(self, row: int | None, column: str | None, message: str) -> None:
+        if self.full:
             self.more += 1
-            return
-        text = message if isinstance(message, str) else message()
-        self.problems.append(Problem(row=row, column=column, message=text))
+        else:
+            self.problems.append(Problem(row=row, column=column, message=message))
 
     def raise_if_any(self) -> None:
         if self.problems:
@@ -128,7 +131,8 @@ def _read_names(contract: Contract, row: int | None, names: Mapping[Any, Any], f
             found.add(row, feature.name, f"missing{mend}")
     for name in names:
         if name not in contract.layout.place:
-            found.add(row, str(name)[:NAME_SHOWN], lambda name=name: _unknown(contract, str(name)))  # type: ignore[misc]
+            # The nearest name is costly to find, and ten are enough.
+            found.add(row, str(name)[:NAME_SHOWN], "" if found.full else _unknown(contract, str(name)))
 
 
 def _read_row(contract: Contract, index: int, row: Mapping[Any, Any], found: _Found) -> None:

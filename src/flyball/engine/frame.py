@@ -1,6 +1,6 @@
 """A pandas table becomes columns: the training side, in bulk, whatever dtypes hold the values.
 
-pandas is the caller's; nothing here imports it.
+Imports pandas only when called, which whoever has a table has done already.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ def columns_from_frame(contract: Contract, frame: pd.DataFrame) -> Columns:
     Kinds and dtypes may differ as long as the values fit. Raises `Mistake` naming the column.
     """
     layout = contract.layout
-    missing = [name for name in layout.names if name not in frame.columns]
-    if missing:
-        raise Mistake(f"the table lacks columns {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+    for name in layout.names:
+        if name not in frame.columns:
+            raise Mistake(f"the table lacks column {name!r}; it has {', '.join(map(str, frame.columns))}")
     numbers = np.empty((len(frame), len(layout.numbers)), dtype=np.float32)
     categories = np.empty((len(frame), len(layout.categories)), dtype=np.object_)
-    for name, (is_number, index) in layout.place.items():
-        if is_number:
-            numbers[:, index] = _number_column(name, frame[name])
-        else:
-            categories[:, index] = _text_column(name, frame[name])
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        for name, (is_number, index) in layout.place.items():
+            if is_number:
+                numbers[:, index] = _number_column(name, frame[name])
+            else:
+                categories[:, index] = _text_column(name, frame[name])
     return Table(layout, numbers, categories)
 
 
 def _number_column(name: str, series: Any) -> npt.NDArray[np.float64]:
-    try:
-        values = series.astype(object) if series.dtype == "category" else series
-        if values.dtype == object:
-            values = values.where(values.notna(), np.nan)
-            _require(name, values[values.notna()], (bool, int, float, np.number, np.bool_), "numbers")
-        column: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise Mistake(
-            f"column {name!r}: {series.dtype} does not hold numbers; convert it with astype(float)"
-        ) from error
+    from pandas.api import types  # slow: pandas
+
+    values = series.astype(object) if series.dtype == "category" else series
+    if values.dtype == object:
+        present = values.notna()
+        _require(name, values[present], (bool, int, float, np.number, np.bool_), "numbers")
+        values = values.where(present, np.nan)
+    elif not types.is_numeric_dtype(values.dtype):
+        raise Mistake(f"column {name!r} holds {series.dtype} values, needs numbers; convert it before training")
+    column: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
     return column
 
 

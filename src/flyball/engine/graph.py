@@ -138,31 +138,17 @@ def _register_lightgbm(fitted: Any) -> None:
 
 @contextmanager
 def _mended_tree_nodes() -> Iterator[None]:
-    """Two mends of skl2onnx 1.20 for HistGradientBoosting, both in its `add_node`.
-
-    It hands a boolean to protobuf, which version 7 refuses; and it rounds a threshold to the nearest float32 where
-    `x <= threshold` for a float32 x needs the next one below.
-    """
+    """skl2onnx 1.20 hands protobuf a boolean for HistGradientBoosting's missing values; protobuf 7 wants an integer."""
     original = tree_ensemble.add_node
 
-    def add_node(*args: Any, **options: Any) -> None:
-        tracks_true = options.pop("nodes_missing_value_tracks_true", 0)
-        head, mode, value, tail = args[:6], args[6], args[7], args[8:]
-        if mode == "BRANCH_LEQ" and not options.get("adjust_threshold_for_sklearn"):
-            value = float32_below(float(value))
-        original(*head, mode, value, *tail, nodes_missing_value_tracks_true=int(tracks_true), **options)
+    def add_node(*args: Any, nodes_missing_value_tracks_true: Any = 0, **options: Any) -> None:
+        original(*args, nodes_missing_value_tracks_true=int(nodes_missing_value_tracks_true), **options)
 
     tree_ensemble.add_node = add_node
     try:
         yield
     finally:
         tree_ensemble.add_node = original
-
-
-def float32_below(value: float) -> float:
-    """The greatest float32 that is not above `value`."""
-    nearest = np.float32(value)
-    return float(nearest if nearest <= value else np.nextafter(nearest, np.float32(-math.inf)))
 
 
 def _convert_ordinal_encoder(scope: Any, operator: Any, container: Any) -> None:

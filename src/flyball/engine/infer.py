@@ -72,8 +72,8 @@ def _feature(name: str, series: Any) -> Feature:
         levels = tuple(present.astype(object).value_counts().index[:MAX_LEVELS])
         return Feature(name=name, kind=kind, nullable=len(present) < len(series), levels=levels)
     values = present.to_numpy(dtype=np.float64)
-    if np.isinf(values).any():
-        raise Mistake(f"column {name!r} holds infinite values; make them missing or large before training")
+    if (np.abs(values) > np.finfo(np.float32).max).any():
+        raise Mistake(f"column {name!r} holds infinite values, or beyond 3.4e38; make them missing before training")
     return Feature(
         name=name,
         kind=kind,

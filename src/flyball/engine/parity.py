@@ -71,8 +71,5 @@ def _answers(fitted: Any, engine: Engine, frame: pd.DataFrame) -> npt.NDArray[np
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a model has to say about its input it has said in training
         answers = fitted.predict(features) if engine.contract.task == "regression" else fitted.predict_proba(features)
-    return (
-        np.asarray(answers, dtype=np.float64).reshape(len(frame), -1).squeeze(axis=1)
-        if (engine.contract.task == "regression")
-        else np.asarray(answers, dtype=np.float64)
-    )
+    answers = np.asarray(answers, dtype=np.float64)
+    return answers.reshape(len(frame)) if engine.contract.task == "regression" else answers

@@ -78,8 +78,8 @@ def open_engine(contract: Contract, model: bytes, *, threads: int = 1, name: str
         example = as_table(contract.layout, columns_from_records(contract, [dict(contract.example)]))
         shape = engine.run(example).shape
     except Exception as error:  # the runtime has no root of its own for what it raises
-        first_line = str(error).strip().split("\n")[0][:300]
-        raise Corrupt(f"{name}: does not answer its example row ({first_line}); register the version again") from error
+        why = first_line(error)
+        raise Corrupt(f"{name}: does not answer its example row ({why}); register the version again") from error
     needs = (1, max(len(contract.classes), 1))
     if shape != needs:
         raise Corrupt(f"{name}: answers {shape} for one row, the contract says {needs}; register the version again")
@@ -105,6 +105,11 @@ def as_table(layout: Layout, columns: Columns) -> Table:
             raise Mistake(f"column {name!r} holds {column.dtype}, needs {'numbers' if is_number else 'text'}")
         (numbers if is_number else categories)[:, index] = column
     return Table(layout, numbers, categories)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of somebody else's says, cut to one line."""
+    return str(error).strip().partition("\n")[0][:300]
 
 
 def _options(threads: int) -> Any:
