@@ -1,0 +1,90 @@
+"""`flyball diff A B`: what differs between two versions, and what is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from flyball.cli.options import at_place, json_option
+from flyball.cli.place import Place, open_home
+from flyball.cli.show import put, table
+from flyball.registry.codec import plain
+from flyball.registry.records import Version
+from flyball.registry.versions import find, models, parse_reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that two versions do not share."""
+
+    #: params | data | code | metrics | environment
+    section: str
+    name: str
+    a: Any
+    b: Any
+
+
+@click.command()
+@click.argument("a", metavar="MODEL@REF")
+@click.argument("b", metavar="[MODEL@]REF")
+@at_place
+@json_option
+def diff(place: Place, a: str, b: str, as_json: bool) -> None:
+    """What differs between two versions: parameters, data, code, metrics, environment."""
+    database = open_home(place)
+    first = find(database, *parse_reference(a))
+    # A second name without a model's is a version of the first one's model.
+    second = find(database, *(parse_reference(b) if "@" in b or b in models(database) else (first.model, b)))
+    found = differences(first, second)
+    document = {"a": _name(first), "b": _name(second), "differences": [plain(item) for item in found]}
+    put(document, render(first, second, found), as_json=as_json)
+
+
+def differences(a: Version, b: Version) -> list[Difference]:
+    """Every fact that the two do not share, by section; facts that both lack are not differences."""
+    left, right = dict(_facts(a)), dict(_facts(b))
+    names = list(dict.fromkeys([*left, *right]))
+    return [
+        Difference(section=section, name=name, a=left.get((section, name)), b=right.get((section, name)))
+        for section, name in sorted(names, key=lambda item: SECTIONS.index(item[0]))
+        if left.get((section, name)) != right.get((section, name))
+    ]
+
+
+SECTIONS = ("params", "data", "code", "metrics", "environment")
+
+
+def render(a: Version, b: Version, found: list[Difference]) -> str:
+    """A table of differences; then the sections in which there is none."""
+    rows = [(item.section, item.name, item.a, item.b) for item in found]
+    same = [section for section in SECTIONS if section not in {item.section for item in found}]
+    text = table(("", "", _name(a), _name(b)), rows, empty=f"{_name(a)} and {_name(b)} do not differ")
+    return text if not same else f"{text}\nthe same: {', '.join(same)}"
+
+
+def _facts(version: Version) -> Iterator[tuple[tuple[str, str], Any]]:
+    lineage = version.lineage
+    data = {
+        "rows": lineage.data_rows,
+        "from": lineage.data_start,
+        "to": lineage.data_end,
+        "digest": lineage.data_digest,
+    }
+    code = {"recipe": lineage.recipe_digest, "commit": lineage.git_commit, "uncommitted changes": lineage.git_dirty}
+    sections: tuple[Mapping[str, Any], ...] = (
+        {**lineage.params, "seed": lineage.seed},
+        data,
+        code,
+        version.metrics,
+        {**lineage.environment, "hardware": lineage.hardware},
+    )
+    for section, facts in zip(SECTIONS, sections, strict=True):
+        for name, value in facts.items():
+            yield (section, name), value
+
+
+def _name(version: Version) -> str:
+    return f"{version.model}@{version.number}"

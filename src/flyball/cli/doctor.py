@@ -1,0 +1,164 @@
+"""`flyball doctor`: what is installed, reachable, writable; each finding with its mend."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import sqlite3
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from flyball.cli.addresses import DASHBOARD_PORT, SERVE_PORT, running
+from flyball.cli.options import at_place, json_option
+from flyball.cli.place import Place
+from flyball.cli.show import put, table
+from flyball.project.load import check_project
+from flyball.registry.codec import plain
+from flyball.store import Home
+
+#: below this the journal may soon be unable to grow.
+LEAST_FREE_BYTES = 2 * 1024**3
+
+REACH_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One thing looked at."""
+
+    what: str
+    #: ok | note (works, but know it) | broken
+    state: Literal["ok", "note", "broken"]
+    told: str
+    mend: str = ""
+
+
+@click.command()
+@at_place
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, place: Place, as_json: bool) -> None:
+    """Look at what Flyball needs: Python, packages, home, disk, ports, database, MLflow, project. Exit 1 if one is broken."""
+    found = [*_installed(), *_home(place.home), *_ports(place.home), _mlflow(), *_project(place)]
+    broken = any(item.state == "broken" for item in found)
+    put({"ok": not broken, "findings": [plain(item) for item in found]}, render(found), as_json=as_json)
+    ctx.exit(1 if broken else 0)
+
+
+def render(found: list[Checked]) -> str:
+    """A line a finding; then the mends."""
+    lines = table(("", "WHAT", "FOUND"), [(item.state, item.what, item.told) for item in found])
+    mends = "\n".join(f"{item.what}: {item.mend}" for item in found if item.mend)
+    return f"{lines}\n\n{mends}" if mends else lines
+
+
+def _installed() -> Iterator[Checked]:
+    state: Literal["ok", "broken"] = "ok" if sys.version_info >= (3, 11) else "broken"
+    yield Checked(what="python", state=state, told=f"{platform.python_version()}, {sys.executable}")
+    needs = [item for item in metadata.requires("flyball") or () if "extra ==" not in item]
+    missing = [name for name in map(_name, needs) if not _version(name)]
+    if missing:
+        mend = "install them: python -m pip install --upgrade flyball"
+        yield Checked(what="packages", state="broken", told=f"missing: {', '.join(missing)}", mend=mend)
+    else:
+        yield Checked(what="packages", state="ok", told=f"all {len(needs)} are installed")
+    if not _version("lightgbm"):
+        yield Checked(
+            what="lightgbm",
+            state="note",
+            told="not installed",
+            mend="wanted? python -m pip install 'flyball[lightgbm]'",
+        )
+
+
+def _home(home: Home) -> Iterator[Checked]:
+    nearest = next(folder for folder in (home.path, *home.path.parents) if folder.exists())
+    if not os.access(nearest, os.W_OK):
+        mend = f"make {nearest} writable for {os.environ.get('USER', 'this user')}, or give --home"
+        yield Checked(what="home", state="broken", told=f"{home.path} cannot be written", mend=mend)
+    else:
+        made = "" if home.path.exists() else ", not made yet"
+        yield Checked(what="home", state="ok", told=f"{home.path}{made}")
+    yield _disk(nearest)
+    if home.database.exists():
+        yield _database(home.database)
+
+
+def _disk(folder: Path) -> Checked:
+    free = shutil.disk_usage(folder).free
+    told = f"{free / 1024**3:,.1f} GiB free"
+    if free < LEAST_FREE_BYTES:
+        mend = "free some space: a full disk stops the journal, not the answers"
+        return Checked(what="disk", state="note", told=told, mend=mend)
+    return Checked(what="disk", state="ok", told=told)
+
+
+def _database(path: Path) -> Checked:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.Error as error:
+        verdict = str(error)
+    if verdict == "ok":
+        return Checked(what="database", state="ok", told=f"{path}, {path.stat().st_size / 1024**2:,.1f} MiB")
+    mend = f"stop everything that uses {path} and put a copy back"
+    return Checked(what="database", state="broken", told=verdict, mend=mend)
+
+
+def _ports(home: Home) -> Iterator[Checked]:
+    found = running(home)
+    if found is not None:
+        yield Checked(what="servers", state="ok", told=f"running: {found.serve}, dashboard {found.dashboard or 'none'}")
+        return
+    for port in (SERVE_PORT, DASHBOARD_PORT):
+        with closing(socket.socket()) as probe:
+            busy = probe.connect_ex(("127.0.0.1", port)) == 0
+        told = "in use by another program; `flyball up` takes the next free one" if busy else "free"
+        yield Checked(what=f"port {port}", state="note" if busy else "ok", told=told)
+
+
+def _mlflow() -> Checked:
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(("http://", "https://")):
+        return Checked(what="MLflow", state="ok", told=f"{uri or 'embedded, in the home'}")
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_TIMEOUT_S).close()  # noqa: S310  # http(s) only
+    except OSError as error:
+        mend = "start that server, or unset MLFLOW_TRACKING_URI to use the embedded one"
+        return Checked(what="MLflow", state="broken", told=f"MLFLOW_TRACKING_URI does not answer: {error}", mend=mend)
+    return Checked(what="MLflow", state="ok", told="MLFLOW_TRACKING_URI answers")
+
+
+def _project(place: Place) -> Iterator[Checked]:
+    if place.project is None:
+        yield Checked(what="project", state="note", told="none from here upward", mend="`flyball init DIR` writes one")
+        return
+    findings = check_project(place.project)
+    if findings:
+        told = f"{len(findings)} findings, the first: {findings[0]}"
+        yield Checked(what="project", state="broken", told=told, mend="`flyball check` tells them all")
+    else:
+        yield Checked(what="project", state="ok", told=str(place.project))
+
+
+def _name(requirement: str) -> str:
+    """The distribution in `numpy>=2.0`."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,93 @@
+"""`flyball explain ID`: one prediction back to what was asked, which version answered, from which data, let in by whom."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import click
+
+from flyball.cli.options import at_place, json_option
+from flyball.cli.place import Place, open_home
+from flyball.cli.reading import kept_verdict
+from flyball.cli.show import cell, fields, minute, put, span
+from flyball.dashboard.reads import history
+from flyball.dashboard.records import Tenure
+from flyball.errors import NotFound
+from flyball.registry.codec import plain
+from flyball.registry.records import Verdict, Version
+from flyball.registry.versions import models
+from flyball.registry.versions import version as version_of
+from flyball.store import Home
+
+
+@click.command()
+@click.argument("prediction", metavar="ID")
+@at_place
+@json_option
+def explain(place: Place, prediction: str, as_json: bool) -> None:
+    """One prediction back to version, digest, data, gate, who put it live, and what came true. ID as `predict` answered it."""
+    database = open_home(place)
+    row, outcomes, shadows = find_prediction(place.home, models(database), prediction)
+    version = version_of(database, row["model"], row["version"])
+    verdict = kept_verdict(database, version)
+    move = next((item for item in history(database, version.model) if item.generation == row["generation"]), None)
+    document = {
+        "prediction": row,
+        "outcomes": outcomes,
+        "shadow": shadows,
+        "version": plain(version),
+        "verdict": plain(verdict) if verdict else None,
+        "deployed": plain(move) if move else None,
+    }
+    put(document, render(row, outcomes, version, verdict, move), as_json=as_json)
+
+
+Found = dict[str, Any]
+
+
+def find_prediction(home: Home, names: list[str], prediction: str) -> tuple[Found, list[Found], list[Found]]:
+    """The live prediction with this id in any model's lake, what came true, what shadows said to the same row."""
+    for model in names:
+        rows = _rows(home, model, "predictions", prediction)
+        if rows:
+            return rows[-1], _rows(home, model, "outcomes", prediction), _rows(home, model, "shadow", prediction)
+    raise NotFound(
+        f"no prediction {prediction!r} in the lake of this home; one just made is carried there within seconds "
+        "while `flyball up` runs"
+    )
+
+
+def _rows(home: Home, model: str, view: str, prediction: str) -> list[Found]:
+    from flyball.journal.lake import connect  # DuckDB and pyarrow: `explain --help` does without
+
+    with closing(connect(home, model)) as lake:
+        found = lake.execute(f"SELECT * FROM {view} WHERE id = ? ORDER BY received_at", [prediction])  # noqa: S608
+        return list(found.fetch_arrow_table().to_pylist())
+
+
+def render(row: Found, outcomes: list[Found], version: Version, verdict: Verdict | None, move: Tenure | None) -> str:
+    """Asked, answered, by what, from what, let in by whom, and what came true."""
+    lineage = version.lineage
+    asked = ", ".join(f"{name} {cell(value)}" for name, value in row["features"].items())
+    told = "; ".join(
+        f"{item['name']} {item['value']} at {minute(item['timestamp'] or item['received_at'])}" for item in outcomes
+    )
+    passed = "passed" if verdict and verdict.passed else "refused"
+    return fields(
+        [
+            ("asked", f"{minute(row['timestamp'])}: {asked}"),
+            ("key", row["key"]),
+            ("answered", row["prediction"]),
+            ("latency", f"{row['latency_ms']:.3g} ms"),
+            ("version", f"{version.model} v{version.number}  {version.label}, as {row['variant']}"),
+            ("digest", version.digest),
+            (
+                "data",
+                f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}, digest {lineage.data_digest}",
+            ),
+            ("gate", f"{passed}: {'; '.join(item.why for item in verdict.results) or 'no rule'}" if verdict else None),
+            ("live", f"since {minute(move.start)}, by {move.who}: {move.why}" if move else None),
+            ("came true", told or "not known yet"),
+        ]
+    )

@@ -1,0 +1,88 @@
+"""`flyball lineage MODEL@REF`: where a version comes from, as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from flyball.cli.options import at_place, json_option
+from flyball.cli.place import Place, open_home
+from flyball.cli.reading import kept_verdict, turns
+from flyball.cli.show import minute, printable, put, span
+from flyball.cli.versions import commit, parameters
+from flyball.dashboard.reads import history
+from flyball.registry.codec import plain
+from flyball.registry.records import Verdict, Version
+from flyball.registry.versions import find, parse_reference
+from flyball.registry.versions import version as version_of
+from flyball.store import Database
+
+#: packages named in the tree; all of them are in the JSON.
+TELLING = ("python", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "onnxruntime", "mlflow-skinny")
+
+Branch = tuple[str, str | None]
+
+
+@click.command()
+@click.argument("version", metavar="MODEL@REF")
+@at_place
+@json_option
+def lineage(place: Place, version: str, as_json: bool) -> None:
+    """Where a version comes from: data, code, parameters, environment, run, gate, who put it live, its ancestors."""
+    database = open_home(place)
+    found = find(database, *parse_reference(version))
+    verdict, line = kept_verdict(database, found), ancestors(database, found)
+    moved = turns(history(database, found.model), found.number)
+    document: dict[str, Any] = {
+        "version": plain(found),
+        "verdict": plain(verdict) if verdict else None,
+        "moves": [plain(item) for item in moved],
+        "ancestors": [{"number": item.number, "label": item.label, "created_at": item.created_at} for item in line],
+    }
+    live = "; ".join(f"{minute(item.start)} v{item.version} by {item.who}: {item.why}" for item in moved)
+    put(document, render(found, [*facts(found, verdict), ("live", live or None)], line), as_json=as_json)
+
+
+def ancestors(database: Database, version: Version) -> list[Version]:
+    """The champions it followed, the nearest first."""
+    found: list[Version] = []
+    while version.lineage.parent is not None:
+        version = version_of(database, version.model, version.lineage.parent)
+        found.append(version)
+    return found
+
+
+def facts(version: Version, verdict: Verdict | None) -> list[Branch]:
+    """What a version is made of, each as a name and a sentence; None where nothing is known."""
+    lineage = version.lineage
+    environment = [f"{name} {lineage.environment[name]}" for name in TELLING if name in lineage.environment]
+    passed = "passed" if verdict and verdict.passed else "refused"
+    return [
+        (
+            "data",
+            f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}, digest {lineage.data_digest}",
+        ),
+        ("recipe", f"digest {lineage.recipe_digest}"),
+        ("commit", commit(version)),
+        ("parameters", parameters(version)),
+        ("environment", ", ".join([*environment, lineage.hardware])),
+        ("run", f"{lineage.run} at {minute(version.created_at)}, {lineage.reason}"),
+        ("MLflow run", lineage.mlflow_run),
+        ("gate", f"{passed}: {'; '.join(item.why for item in verdict.results) or 'no rule'}" if verdict else None),
+        ("gated twin", f"digest {lineage.gated_twin.get('digest')}" if lineage.gated_twin else None),
+        ("bundle", f"{version.bundle}, digest {version.digest}"),
+    ]
+
+
+def render(version: Version, branches: Sequence[Branch], line: Sequence[Version]) -> str:
+    """The version at the root, a branch for each thing it is made of, its ancestors last."""
+    known = [(name, text) for name, text in branches if text]
+    if line:
+        known.append(("after", " ← ".join(f"v{item.number}" for item in line)))
+    width = max(len(name) for name, _ in known)
+    marks = ["├─"] * (len(known) - 1) + ["└─"]
+    root = f"{version.model} v{version.number}  {version.label}  ({version.stage})"
+    lines = (f"{mark} {name:<{width}}  {text}" for mark, (name, text) in zip(marks, known, strict=True))
+    return "\n".join(printable(text) for text in (root, *lines))

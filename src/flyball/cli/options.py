@@ -1,0 +1,85 @@
+"""Options and argument types that several verbs share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from flyball.cli.place import find_place
+from flyball.store.clock import moment
+
+Command = Callable[..., Any]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="At most this many, the newest."
+)
+
+why_option = click.option(
+    "--why", default="by hand, no reason given", metavar="TEXT", help="The reason, kept with what was done."
+)
+
+
+def at_place(command: Command) -> Command:
+    """Adds `--project` and `--home`; the command's first argument is the place they name."""
+
+    @click.option(
+        "--project",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder of flyball.toml; else the nearest one upward.",
+    )
+    @click.option(
+        "--home",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Where Flyball keeps things; else FLYBALL_HOME, else the nearest .flyball upward.",
+    )
+    @functools.wraps(command)
+    def placed(*args: Any, project: Path | None, home: Path | None, **options: Any) -> Any:
+        return command(find_place(project, home), *args, **options)
+
+    return placed
+
+
+def as_time(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """A time as RFC 3339, or a date, which is its midnight UTC."""
+    try:
+        return moment(text) if text else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def as_span(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[datetime | None, datetime | None]:
+    """`A..B`: two times, either of which may be left out."""
+    if text is None:
+        return None, None
+    start, dots, end = text.partition("..")
+    if not dots:
+        raise click.BadParameter(f"{text!r} is not a window; write A..B, for example 2013-01-01..2013-03-01")
+    first, last = as_time(ctx, param, start), as_time(ctx, param, end)
+    if first is not None and last is not None and first >= last:
+        raise click.BadParameter(f"{text!r} ends before it begins")
+    return first, last
+
+
+def as_settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    """`NAME=VALUE`, repeatedly; a value is read as JSON where it is JSON, else as text."""
+    return dict(_setting(text) for text in texts)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise click.BadParameter(f"{text!r} is not a setting; write NAME=VALUE, for example trees=200")
+    try:
+        return name, orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return name, value

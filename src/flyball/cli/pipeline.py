@@ -1,0 +1,224 @@
+"""Verbs that train: run, retrain, resume; and those that look at runs: runs, logs, step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flyball.cli.options import as_settings, as_span, at_place, json_option, limit_option, why_option
+from flyball.cli.place import Place, open_home, project_of, the_project
+from flyball.cli.show import progress, put, span, table
+from flyball.cli.why import render_verdict
+from flyball.dashboard.reads import model_names, require_model
+from flyball.errors import Mistake, NotFound, Refused
+from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of
+from flyball.project.load import load_steps
+from flyball.project.records import Project
+from flyball.project.steps import StepDeclaration
+from flyball.registry.codec import plain
+from flyball.store import Database, Home, utcnow
+
+if TYPE_CHECKING:
+    from flyball.loop.release import Release
+
+Span = tuple[datetime | None, datetime | None]
+
+_WINDOW = click.option(
+    "--window",
+    metavar="A..B",
+    callback=as_span,
+    help="Event times to train on, A <= t < B; either may be left out. Else all that is known now.",
+)
+_PARAMS = click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", callback=as_settings, help="Instead of [pipeline] params."
+)
+_FAIL = click.option("--fail-on-refusal", is_flag=True, help="Exit 3 when the gate refuses.")
+
+
+@click.command()
+@_WINDOW
+@_PARAMS
+@_FAIL
+@click.option("--why", default="flyball run", metavar="TEXT", help="The reason, kept with the run.")
+@at_place
+@json_option
+def run(place: Place, window: Span, params: dict[str, Any], fail_on_refusal: bool, why: str, as_json: bool) -> None:
+    """Run the pipeline of this project: train, compile, judge against the champion, then release or refuse.
+
+    A refused candidate is a finished run, exit 0; with --fail-on-refusal exit 3.
+    """
+    release = _train(open_home(place), place.home, the_project(place), window=window, params=params, why=why)
+    _tell(release, as_json=as_json, fail_on_refusal=fail_on_refusal)
+
+
+@click.command()
+@click.argument("model")
+@why_option
+@_WINDOW
+@_PARAMS
+@_FAIL
+@at_place
+@json_option
+def retrain(
+    place: Place, model: str, why: str, window: Span, params: dict[str, Any], fail_on_refusal: bool, as_json: bool
+) -> None:
+    """Train MODEL anew, now, in this process; its gate and rollout decide as always."""
+    database = open_home(place)
+    release = _train(database, place.home, project_of(database, model), window=window, params=params, why=why)
+    _tell(release, as_json=as_json, fail_on_refusal=fail_on_refusal)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@_FAIL
+@at_place
+@json_option
+def resume(place: Place, run_id: str, fail_on_refusal: bool, as_json: bool) -> None:
+    """Finish a run that was cut off, or that failed: steps that are done are not run again."""
+    from flyball.loop import release, site  # onnxruntime: `--help` does without
+
+    database = open_home(place)
+    found = find_run(database, run_id)
+    with site.open_site(project_of(database, found.model), place.home, database, progress) as opened:
+        _tell(release.resume(opened, found.id), as_json=as_json, fail_on_refusal=fail_on_refusal)
+
+
+@click.command()
+@click.option("--model", help="Of this model only.")
+@limit_option
+@at_place
+@json_option
+def runs(place: Place, model: str | None, limit: int, as_json: bool) -> None:
+    """List runs, the latest first, with what each came to."""
+    database = open_home(place)
+    if model:
+        require_model(database, model)
+    names = [model] if model else model_names(database)
+    found = [item for name in names for item in runs_of(database, name, limit=limit)]
+    found = sorted(found, key=lambda item: (item.decided_at, item.id), reverse=True)[:limit]
+    put({"runs": [plain(item) for item in found]}, render_runs(found), as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", required=False)
+@at_place
+def logs(place: Place, run_id: str, step: str | None) -> None:
+    """Print what the steps of RUN wrote, in their order; or one STEP alone. RUN may be the beginning of an id."""
+    database = open_home(place)
+    found = find_run(database, run_id)
+    names = [item.name for item in steps_of(database, found.id)]
+    if step is not None and step not in names:
+        raise NotFound(f"run {found.id} has begun no step {step!r}; it has begun: {', '.join(names) or 'none'}")
+    for name in names if step is None else [step]:
+        for path in sorted((place.home.runs / found.id / name).rglob("log.txt")):
+            click.echo(f"── {name}  {path}", err=True)
+            click.echo(path.read_text(errors="replace"), nl=False)
+    if found.error and step is None:
+        click.echo(f"run {found.id} {found.status}: {found.error}", err=True)
+
+
+@click.group()
+def step() -> None:
+    """Steps one at a time, as other engines call them."""
+
+
+@step.command("run")
+@click.argument("name", metavar="STEP")
+@click.option("--run", "run_id", required=True, metavar="RUN", help="The run the step belongs to.")
+@at_place
+def step_run(place: Place, name: str, run_id: str) -> None:
+    """Run one STEP of RUN, and first what it needs that is not done; their results lie in the run's folder."""
+    from flyball.loop.site import open_site  # MLflow's address and the warm process: `--help` does without
+    from flyball.pipeline.execute import calls_of, context_of, execute
+
+    database = open_home(place)
+    found = find_run(database, run_id)
+    project = project_of(database, found.model)
+    calls = calls_of(needed(load_steps(project), name))
+    with open_site(project, place.home, database, progress) as opened:
+        context = context_of(found, place.home, model=opened.names())
+        made = execute(database, place.home, opened.workers, found, calls, context=context)[name]
+    rows = "" if made.rows is None else f", {made.rows:,} rows"
+    click.echo(f"{name} is done: {place.home.runs / found.id / made.path}{rows}")
+
+
+def needed(steps: Sequence[StepDeclaration], name: str) -> list[StepDeclaration]:
+    """The step `name` and every step that must come before it, in the order given. Raises NotFound."""
+    known = {item.name: item for item in steps}
+    if name not in known:
+        raise NotFound(f"no step {name!r} in this pipeline; there is: {', '.join(known)}")
+    found, waiting = set(), [name]
+    while waiting:
+        step = waiting.pop()
+        if step not in found:
+            found.add(step)
+            waiting.extend((*known[step].needs, *known[step].after))
+    return [item for item in steps if item.name in found]
+
+
+def render_runs(found: Sequence[RunRecord]) -> str:
+    """A table of runs."""
+    return table(
+        ("RUN", "MODEL", "DECIDED", "REASON", "WINDOW", "STATUS", "VERSION", "WHY"),
+        [
+            (
+                item.id[:16],
+                item.model,
+                item.decided_at,
+                item.reason,
+                span(item.window.start, item.window.end),
+                item.status,
+                None if item.version is None else f"v{item.version}",
+                item.error or item.why,
+            )
+            for item in found
+        ],
+        empty="no run yet; `flyball run` starts the first",
+    )
+
+
+def render_release(release: Release) -> str:
+    """What a run came to: the version, the verdict, what happens next and how to look closer."""
+    verdict, name = release.verdict, f"{release.verdict.model}@{release.version}"
+    becomes = {
+        "full": "live",
+        "shadow": f"shadow of v{verdict.champion}: it scores the same rows until its outcomes decide",
+        "queued": "waiting for the rollout before it",
+        None: f"refused; v{verdict.champion} stays" if verdict.champion else "refused; nothing is live",
+    }[release.rollout]
+    return (
+        f"{verdict.model} v{release.version} → {becomes}\n\n{render_verdict(verdict)}\n\n"
+        f"run {release.run}, {release.seconds:.1f} s. `flyball why {name}` tells why, `flyball logs {release.run[:16]}` how."
+    )
+
+
+def _train(
+    database: Database, home: Home, project: Project, *, window: Span, params: Mapping[str, Any], why: str
+) -> Release:
+    from flyball.loop import release, site  # onnxruntime: `--help` does without
+
+    _check_params(project, params)
+    start, end = window
+    with site.open_site(project, home, database, progress) as opened:
+        return release.retrain(opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params)
+
+
+def _check_params(project: Project, params: Mapping[str, Any]) -> None:
+    """A parameter that no recipe declares would be ignored by every step: refused."""
+    known = list(project.pipeline.params)
+    for name in params:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(known) or 'none'}"
+            raise Mistake(f"--param {name}: not in [pipeline] params of {project.directory / 'flyball.toml'}; {hint}")
+
+
+def _tell(release: Release, *, as_json: bool, fail_on_refusal: bool) -> None:
+    put({**plain(release)}, render_release(release), as_json=as_json)
+    if fail_on_refusal and not release.passed:
+        raise Refused(f"{release.verdict.model} v{release.version} was refused by its gate")

@@ -1,0 +1,41 @@
+"""What is kept about one version: its gate's verdict, the decisions that name it, its turns of being live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from flyball.dashboard.records import Tenure
+from flyball.registry.codec import FORMAT, load_verdict
+from flyball.registry.decisions import Decision, decisions
+from flyball.registry.records import Verdict, Version
+from flyball.store import Database
+
+#: how many of a model's decisions are looked through for those about one version.
+DEEPEST = 10_000
+
+
+def kept_verdict(database: Database, version: Version) -> Verdict | None:
+    """The gate's verdict on a version; None if its gate left none."""
+    for item in decisions(database, version.model, kind="gate", limit=DEEPEST):
+        if item.evidence.get("run") == version.lineage.run:
+            return load_verdict(orjson.dumps({"format": FORMAT, **item.evidence}).decode())
+    return None
+
+
+def about(database: Database, version: Version) -> list[Decision]:
+    """The decisions that name a version, by its number or by the run that made it; oldest first."""
+    names = (version.lineage.run, f"v{version.number}")
+    found = decisions(database, version.model, limit=DEEPEST)
+    return [item for item in reversed(found) if item.subject in names or item.evidence.get("run") == names[0]]
+
+
+def turns(history: Sequence[Tenure], number: int) -> list[Tenure]:
+    """The deployments that made a version live, or put another in its place; oldest first, as `history` is newest first."""
+    found, was = [], None
+    for tenure in reversed(history):
+        if number in (was, tenure.version) and was != tenure.version:
+            found.append(tenure)
+        was = tenure.version
+    return found

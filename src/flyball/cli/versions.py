@@ -1,0 +1,209 @@
+"""Verbs that read the registry: models, versions, show, at, audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from flyball.cli.options import as_time, at_place, json_option, limit_option
+from flyball.cli.place import Place, open_home
+from flyball.cli.show import fields, minute, put, span, table
+from flyball.dashboard.reads import history, require_model
+from flyball.dashboard.records import Tenure
+from flyball.errors import NotFound, NotYet
+from flyball.registry import audit as book
+from flyball.registry import live
+from flyball.registry import versions as registry
+from flyball.registry.codec import plain
+from flyball.registry.records import Deployment, Version
+from flyball.store import Database
+
+
+@click.command()
+@at_place
+@json_option
+def models(place: Place, as_json: bool) -> None:
+    """List models: the version that is live and since when, the shadow, how many versions there are."""
+    found = _models(open_home(place))
+    rows = [
+        (item["model"], item["live"], item["label"], item["since"], item["shadow"] or None, item["versions"])
+        for item in found
+    ]
+    text = table(
+        ("MODEL", "LIVE", "LABEL", "SINCE", "SHADOW", "VERSIONS"),
+        [(model, _v(number), label, since, _vs(shadow), count) for model, number, label, since, shadow, count in rows],
+        empty="no model has a version yet; `flyball run` trains the first",
+    )
+    put({"models": found}, text, as_json=as_json)
+
+
+@click.command()
+@click.argument("model")
+@at_place
+@json_option
+def versions(place: Place, model: str, as_json: bool) -> None:
+    """List the versions of MODEL with stage, metrics on their held-out rows, and what they were trained on."""
+    database = open_home(place)
+    require_model(database, model)
+    found = registry.versions(database, model)
+    empty = f"{model} has no version yet; `flyball run` trains the first"
+    put({"model": model, "versions": [plain(item) for item in found]}, render_versions(found, empty), as_json=as_json)
+
+
+@click.command()
+@click.argument("version", metavar="MODEL@REF")
+@at_place
+@json_option
+def show(place: Place, version: str, as_json: bool) -> None:
+    """Show one version. REF is a number, production, staging, shadow or a label; without it production."""
+    found = registry.find(open_home(place), *registry.parse_reference(version))
+    put({"version": plain(found)}, render_version(found), as_json=as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("time", callback=as_time)
+@at_place
+@json_option
+def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
+    """Which version of MODEL was live at TIME (RFC 3339; a date is its midnight UTC), who put it there and why."""
+    database = open_home(place)
+    require_model(database, model)
+    deployment = live.live_at(database, model, time)
+    if deployment is None:
+        raise NotFound(f"no version of {model} was live at {minute(time)}; {_first_live(database, model)}")
+    version, move = registry.version(database, model, deployment.live), _tenure(database, deployment)
+    document = {
+        "model": model,
+        "time": time,
+        "version": version.number,
+        "label": version.label,
+        "generation": deployment.generation,
+        "since": deployment.at,
+        "shadow": list(deployment.shadow),
+        "who": move.who,
+        "why": move.why,
+    }
+    names = ("since", "who", "why", "shadow")
+    shown = {**document, "shadow": _vs(deployment.shadow)}
+    put(
+        document,
+        f"v{version.number}  {version.label}\n{fields((name, shown[name]) for name in names)}",
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.argument("act", type=click.Choice(["list", "verify"]), default="list", metavar="[list|verify]")
+@click.option("--model", help="Of this model only.")
+@limit_option
+@at_place
+@json_option
+def audit(place: Place, act: str, model: str | None, limit: int, as_json: bool) -> None:
+    """Who changed what, when, from what to what, and why; newest first."""
+    if act == "verify":
+        raise NotYet("flyball audit verify is not in this release: entries are not chained; `flyball audit` lists them")
+    found = book.entries(open_home(place), model=model, limit=limit)
+    text = table(
+        ("#", "AT", "WHO", "ACT", "MODEL", "FROM", "TO", "WHY"),
+        [(item.id, item.at, item.who, item.act, item.model, item.was, item.becomes, item.why) for item in found],
+    )
+    put({"entries": [plain(item) for item in found]}, text, as_json=as_json)
+
+
+def render_versions(found: Sequence[Version], empty: str) -> str:
+    """A table of versions, oldest first; a column for each metric that any of them has."""
+    names = list(dict.fromkeys(name for item in found for name in item.metrics))
+    rows = [
+        (
+            _v(item.number),
+            item.stage,
+            item.created_at,
+            *(item.metrics.get(name) for name in names),
+            item.lineage.data_rows,
+            item.lineage.data_end,
+            item.lineage.reason,
+            item.label,
+        )
+        for item in found
+    ]
+    return table(("", "STAGE", "MADE", *map(str.upper, names), "ROWS", "DATA TO", "REASON", "LABEL"), rows, empty=empty)
+
+
+def render_version(version: Version) -> str:
+    """One version's record: what it is, how good, from what, where it lies."""
+    lineage = version.lineage
+    return fields(
+        [
+            ("version", f"{version.model} v{version.number}"),
+            ("label", version.label),
+            ("stage", version.stage),
+            ("made", version.created_at),
+            *version.metrics.items(),
+            ("data", f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}"),
+            ("data digest", lineage.data_digest),
+            ("recipe digest", lineage.recipe_digest),
+            ("commit", commit(version)),
+            ("parameters", parameters(version)),
+            ("run", f"{lineage.run} ({lineage.reason})"),
+            ("parent", _v(lineage.parent)),
+            ("parity", ", ".join(f"{name} {value}" for name, value in version.parity.items()) or None),
+            ("MLflow run", lineage.mlflow_run),
+            ("bundle", version.bundle),
+            ("bundle digest", version.digest),
+        ]
+    )
+
+
+def commit(version: Version) -> str | None:
+    """The commit the pipeline was run from, and whether the files differed from it."""
+    lineage = version.lineage
+    return (
+        f"{lineage.git_commit}, files changed since" if lineage.git_commit and lineage.git_dirty else lineage.git_commit
+    )
+
+
+def parameters(version: Version) -> str:
+    """`seed 7, trees 200`"""
+    known = {"seed": version.lineage.seed, **version.lineage.params}
+    return ", ".join(f"{name} {value}" for name, value in known.items())
+
+
+def _models(database: Database) -> list[dict[str, Any]]:
+    deployed = live.deployments(database)
+    return [_model(registry.versions(database, name), deployed.get(name)) for name in registry.models(database)]
+
+
+def _model(found: Sequence[Version], deployed: Deployment | None) -> dict[str, Any]:
+    labels = {item.number: item.label for item in found}
+    return {
+        "model": found[0].model,
+        "live": deployed.live if deployed else None,
+        "label": labels[deployed.live] if deployed else None,
+        "since": deployed.at if deployed else None,
+        "generation": deployed.generation if deployed else None,
+        "shadow": list(deployed.shadow) if deployed else [],
+        "versions": len(found),
+    }
+
+
+def _tenure(database: Database, deployment: Deployment) -> Tenure:
+    """The same deployment with who made it and why."""
+    tenures = history(database, deployment.model)
+    return next(item for item in tenures if item.generation == deployment.generation)
+
+
+def _first_live(database: Database, model: str) -> str:
+    tenures = history(database, model)
+    return f"the first went live {minute(tenures[-1].start)}" if tenures else "none has been live yet"
+
+
+def _v(number: int | None) -> str | None:
+    return None if number is None else f"v{number}"
+
+
+def _vs(numbers: Sequence[int] | None) -> str | None:
+    return ", ".join(f"v{number}" for number in numbers) if numbers else None

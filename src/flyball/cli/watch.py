@@ -1,0 +1,142 @@
+"""Verbs that look at what the loop saw and decided: monitor, decisions, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, get_args
+
+import click
+
+from flyball.cli.options import as_time, at_place, json_option, limit_option
+from flyball.cli.place import Place, open_home
+from flyball.cli.show import interval, put, table
+from flyball.dashboard.reads import alerts as read_alerts
+from flyball.dashboard.reads import daily_metrics, require_model, windows
+from flyball.dashboard.records import DayMetric, Window
+from flyball.registry.codec import plain
+from flyball.registry.decisions import Decision, Kind
+from flyball.registry.decisions import decisions as read_decisions
+
+Metrics = Mapping[str, Sequence[DayMetric]]
+
+#: how far back a named day is looked for, in windows.
+DEEPEST = 100_000
+
+
+@click.command()
+@click.argument("model")
+@click.option("--date", "day", metavar="D", callback=as_time, help="This day's windows, feature by feature.")
+@click.option("--drift", "kind", flag_value="drift", help="Drift windows only.")
+@click.option("--performance", "kind", flag_value="performance", help="Performance windows only.")
+@limit_option
+@at_place
+@json_option
+def monitor(place: Place, model: str, day: datetime | None, kind: str | None, limit: int, as_json: bool) -> None:
+    """The windows of MODEL that were judged: how far its inputs have moved, and whether it is still right."""
+    database = open_home(place)
+    require_model(database, model)
+    found = windows(database, model, kind=kind, limit=limit if day is None else DEEPEST)
+    if day is not None:
+        found = tuple(item for item in found if item.day == day.date())
+    metrics = daily_metrics(database, model)
+    document = {"model": model, "windows": [{**plain(item), "metrics": _metrics(item, metrics)} for item in found]}
+    put(document, (render_windows if day is None else render_day)(found, metrics), as_json=as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="Of this kind only.")
+@limit_option
+@at_place
+@json_option
+def decisions(place: Place, model: str, kind: Kind | None, limit: int, as_json: bool) -> None:
+    """What was decided about MODEL and why, newest first: retrains done and not done, gates, rollouts, drift."""
+    database = open_home(place)
+    require_model(database, model)
+    found = read_decisions(database, model, kind=kind, limit=limit)
+    put({"model": model, "decisions": [plain(item) for item in found]}, render_decisions(found), as_json=as_json)
+
+
+@click.command()
+@click.option("--all", "ended", is_flag=True, help="Those that have ended too.")
+@limit_option
+@at_place
+@json_option
+def alerts(place: Place, ended: bool, limit: int, as_json: bool) -> None:
+    """Open alerts, the newest first."""
+    found = read_alerts(open_home(place), limit=limit, still_open=not ended)
+    text = table(
+        ("SINCE", "SEVERITY", "MODEL", "ALERT", "WHAT", "ENDED"),
+        [(item.since, item.severity, item.model, item.name, item.title, item.resolved_at) for item in found],
+        empty="no open alert",
+    )
+    put({"alerts": [plain(item) for item in found]}, text, as_json=as_json)
+
+
+def render_windows(found: Sequence[Window], metrics: Metrics) -> str:
+    """A line a window: its verdict, and what made it."""
+    return table(
+        ("DAY", "KIND", "VERSION", "ROWS", "VERDICT", "WHAT"),
+        [
+            (item.day, item.kind, f"v{item.version}", item.rows, item.verdict, _what(item, _of_day(item, metrics)))
+            for item in found
+        ],
+        empty="no window was judged yet; `flyball up` judges each when it has closed and its labels are due",
+    )
+
+
+def render_day(found: Sequence[Window], metrics: Metrics) -> str:
+    """One day in full: every feature with its statistics and bounds, every metric with its interval."""
+    parts = []
+    for item in found:
+        rows = [
+            (drift.feature, drift.verdict, one.method, one.value, one.threshold)
+            for drift in item.features
+            for one in drift.statistics
+        ]
+        measured = [(name, *_interval(point)) for name, point in _of_day(item, metrics)]
+        parts.append(f"{item.day}  {item.kind}: {item.verdict}, v{item.version}, {item.rows:,} rows")
+        parts.append(table(("FEATURE", "VERDICT", "METHOD", "VALUE", "BOUND"), rows, empty=""))
+        parts.append(table(("METRIC", "VALUE", "ROWS"), measured, empty=""))
+    return "\n".join(part for part in parts if part) or "no window of that day was judged"
+
+
+def render_decisions(found: Sequence[Decision]) -> str:
+    """A line a decision."""
+    return table(
+        ("AT", "KIND", "ABOUT", "VERDICT", "REASON"),
+        [(item.at, item.kind, item.subject, item.verdict, item.reason) for item in found],
+        empty="nothing was decided yet",
+    )
+
+
+def _what(window: Window, measured: Sequence[tuple[str, DayMetric]]) -> str:
+    if window.kind == "performance":
+        return ", ".join(f"{name} {_interval(point)[0]}" for name, point in measured)
+    moved = [item.feature for item in window.features if item.verdict == "drift"]
+    steady = sum(item.verdict == "steady" for item in window.features)
+    return f"{', '.join(moved)} moved, {steady} steady" if moved else f"{steady} features steady"
+
+
+def _of_day(window: Window, metrics: Metrics) -> list[tuple[str, DayMetric]]:
+    if window.kind != "performance":
+        return []
+    return [
+        (name, point)
+        for name, points in metrics.items()
+        for point in points
+        if (point.day, point.version) == (window.day, window.version)
+    ]
+
+
+def _metrics(window: Window, metrics: Metrics) -> dict[str, Any]:
+    return {
+        name: {"value": point.value, "low": point.low, "high": point.high} for name, point in _of_day(window, metrics)
+    }
+
+
+def _interval(point: DayMetric) -> tuple[str, int]:
+    if point.low is None or point.high is None:
+        return f"{point.value:.4g}", point.rows
+    return interval(point.value, point.low, point.high), point.rows
