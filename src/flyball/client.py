@@ -100,6 +100,10 @@ class Client:
         """The JSON answer of a GET, for example `/readyz`; any status."""
         return self._send("GET", path, None, {}, repeat=True)[1]
 
+    def wait_until_alive(self) -> None:
+        """Return once the server answers; raises Unavailable after 15 s."""
+        self._send("GET", "/livez", None, {}, repeat=True)
+
     def close(self) -> None:
         self._connection.close()
 

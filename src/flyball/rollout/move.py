@@ -12,11 +12,11 @@ from typing import Literal
 
 from flyball.engine.session import load_engine
 from flyball.errors import Mistake, NotFound
-from flyball.registry import live
+from flyball.registry import decisions, live
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import Deployment, Version
 from flyball.registry.versions import set_stage, version
-from flyball.rollout.state import Rollout, Status
+from flyball.rollout.state import Evidence, Rollout, Status
 from flyball.store import Database, Home, Row, Transaction, moment, stamp
 
 Policy = Mapping[str, Literal["keep", "hash", "drop"]]
@@ -45,40 +45,42 @@ def start(
         return "queued"
     if running is not None:
         _close(tx, running, "aborted", now)
-    _open(tx, candidate, champion=deployed.live, status="shadow", now=now)
-    shadowed = replace(
-        deployed,
-        bundles={
-            deployed.live: deployed.bundles[deployed.live],
-            candidate.number: (candidate.bundle, candidate.digest),
-        },
-        shadow=(candidate.number,),
-        columns=columns,
-        at=now,
-    )
-    live.deploy(tx, shadowed, replaces=deployed.generation, who=GOVERNOR, why=why)
+        set_stage(tx, candidate.model, running.candidate, "archived")
+    _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
     return "shadow"
 
 
-def go_full(database: Database, rollout: Rollout, *, now: datetime, why: str) -> Deployment:
+def start_queued(database: Database, waiting: Rollout, *, columns: Policy, now: datetime) -> None:
+    """The turn of a queued rollout has come."""
+    candidate = version(database, waiting.model, waiting.candidate)
+    with database.write() as tx:
+        deployed = live.current(tx, waiting.model)
+        if deployed is None or active(tx, waiting.model) is not None:
+            return
+        why = f"v{candidate.number}: its turn, after the rollout before it"
+        _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
+
+
+def go_full(database: Database, rollout: Rollout, evidence: Evidence, *, now: datetime, why: str) -> Deployment:
     """The shadow becomes the live version; the old one is archived."""
     candidate = version(database, rollout.model, rollout.candidate)
     with database.write() as tx:
         deployed = live.current(tx, rollout.model)
         _close(tx, rollout, "full", now)
-        return _make_live(
-            tx, deployed, candidate, columns=deployed.columns if deployed else {}, who=GOVERNOR, why=why, now=now
-        )
+        _decide(tx, rollout, evidence, verdict="full", now=now, why=why)
+        columns = deployed.columns if deployed else {}
+        return _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
 
 
-def abort(database: Database, rollout: Rollout, *, now: datetime, why: str, who: str = GOVERNOR) -> None:
+def abort(database: Database, rollout: Rollout, evidence: Evidence, *, now: datetime, why: str) -> None:
     """The champion goes on alone; the candidate is archived."""
     with database.write() as tx:
         deployed = live.current(tx, rollout.model)
         _close(tx, rollout, "aborted", now)
+        _decide(tx, rollout, evidence, verdict="aborted", now=now, why=why)
         if deployed is not None and rollout.candidate in deployed.shadow:
             alone = replace(deployed, bundles={deployed.live: deployed.bundles[deployed.live]}, shadow=(), at=now)
-            live.deploy(tx, alone, replaces=deployed.generation, who=who, why=why)
+            live.deploy(tx, alone, replaces=deployed.generation, who=GOVERNOR, why=why)
         set_stage(tx, rollout.model, rollout.candidate, "archived")
 
 
@@ -131,6 +133,35 @@ _SELECT = "SELECT id, model, candidate, champion, status, started_at FROM rollou
 def _first(tx: Transaction | Database, model: str, status: Status) -> Rollout | None:
     row = tx.one(f"{_SELECT} WHERE model = :model AND status = :status ORDER BY id LIMIT 1", model=model, status=status)
     return None if row is None else _rollout(row)
+
+
+def _begin_shadow(
+    tx: Transaction, deployed: Deployment, candidate: Version, *, columns: Policy, now: datetime, why: str
+) -> None:
+    _open(tx, candidate, champion=deployed.live, status="shadow", now=now)
+    beside = {candidate.number: (candidate.bundle, candidate.digest)}
+    shadowed = replace(
+        deployed,
+        bundles={deployed.live: deployed.bundles[deployed.live], **beside},
+        shadow=(candidate.number,),
+        columns=columns,
+        at=now,
+    )
+    live.deploy(tx, shadowed, replaces=deployed.generation, who=GOVERNOR, why=why)
+
+
+def _decide(tx: Transaction, rollout: Rollout, evidence: Evidence, *, verdict: str, now: datetime, why: str) -> None:
+    decisions.decide(
+        tx,
+        model=rollout.model,
+        at=now,
+        kind="rollout",
+        subject=f"v{rollout.candidate}",
+        verdict=verdict,
+        reason=why,
+        evidence=evidence,
+        dedup=f"rollout:{rollout.id}:{verdict}:{stamp(rollout.started_at)}",
+    )
 
 
 def _open(tx: Transaction, candidate: Version, *, champion: int | None, status: Status, now: datetime) -> None:

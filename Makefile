@@ -1,0 +1,39 @@
+# Two commands for a stranger: `make demo` and `make test`. Each sets itself up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DAYS ?=
+
+.PHONY: setup demo test check bench docs clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Flyball needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 2; }
+	@printf 'Setting up $(VENV) … '; began=$$(date +%s); \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' --group dev && \
+		touch $@ && echo "done in $$(( $$(date +%s) - began )) s (once)"
+
+demo: setup
+	@$(BIN)/flyball demo $(if $(DAYS),--days $(DAYS))
+
+test: setup
+	$(BIN)/python -m pytest -q -m "not slow"
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	@for file in $$(ls benchmarks/*/run.py 2>/dev/null); do $(BIN)/python $$file || exit 1; done
+
+docs: setup
+	$(BIN)/python -m pytest -q tests/acceptance/docs
+
+clean:
+	rm -rf $(VENV) .flyball .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

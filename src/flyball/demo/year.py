@@ -1,0 +1,138 @@
+"""Living the year: every day the outcomes come in, the loop beats, and the day's flights are asked hour by hour.
+
+A day that was cut off is lived again from its beginning: every request carries an Idempotency-Key made of its day and
+hour, so the lake keeps one prediction a flight however often it is asked.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flyball.client import Client
+from flyball.demo.data import FEATURES
+from flyball.errors import Unavailable
+from flyball.loop.site import Site
+from flyball.loop.tick import Tick, tick
+from flyball.registry import live
+
+#: the loop beats at four in the morning, before the first departure.
+HOUR_OF_BEAT = 4
+#: workers are waited for this long to take up a new deployment.
+SWAP_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What happens whether anybody predicts it or not."""
+
+    #: `data.flights()` of the airports in question, with `late`: 1, 0, or null where it never arrived.
+    flights: pd.DataFrame
+    #: local midnights of the days to live.
+    days: tuple[datetime, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The running data plane."""
+
+    client: Client
+    workers: int
+
+
+def beat_of(day: datetime) -> datetime:
+    """When the loop beats on a day."""
+    return day.replace(hour=HOUR_OF_BEAT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lived:
+    """A day, lived."""
+
+    tick: Tick
+    #: seconds of asking and being answered.
+    ask_s: float
+
+
+def live_day(site: Site, server: Server, world: World, number: int) -> Lived:
+    """The `number`-th day, from four in the morning on."""
+    day = world.days[number]
+    since = beat_of(world.days[number - 1]) if number else beat_of(day) - timedelta(days=1)
+    post_outcomes(site, server, world, since=since, until=beat_of(day))
+    done = tick(site, now=beat_of(day))
+    wait_for_deployment(site, server)
+    began = time.monotonic()
+    ask(site, server, world, day)
+    return Lived(tick=done, ask_s=time.monotonic() - began)
+
+
+def post_last_outcomes(site: Site, server: Server, world: World) -> int:
+    """Of the last day's flights, and of those still in the air then."""
+    last = beat_of(world.days[-1])
+    return post_outcomes(site, server, world, since=last, until=last + timedelta(days=2))
+
+
+def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, until: datetime) -> int:
+    """What came true between two beats, of flights that were asked about."""
+    flights = world.flights
+    first = pd.Timestamp(world.days[0])
+    known = flights[(flights["known_at"] > since) & (flights["known_at"] <= until) & (flights["timestamp"] >= first)]
+    if known.empty:
+        return 0
+    rows = [
+        {"key": key, "value": int(late), "timestamp": at}
+        for key, late, at in zip(known["flight"], known["late"], known["known_at"].dt.to_pydatetime(), strict=True)
+    ]
+    return server.client.outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d}")
+
+
+def ask(site: Site, server: Server, world: World, day: datetime) -> int:
+    """Every flight of the day, one request per scheduled hour."""
+    rows = world.flights[world.flights["day"] == day.date().isoformat()]
+    for hour in sorted(rows["hour"].unique()):
+        part = rows[rows["hour"] == hour]
+        server.client.predict(
+            site.model,
+            {"columns": list(FEATURES), "data": _values(part)},
+            key=part["flight"].tolist(),
+            timestamp=list(part["timestamp"].dt.to_pydatetime()),
+            idempotency_key=f"{day:%Y%m%d}-{int(hour):02d}",
+        )
+    return len(rows)
+
+
+def wait_for_deployment(site: Site, server: Server) -> None:
+    """Until every worker answers with the newest deployment: the year is lived faster than workers look for news."""
+    deployed = live.current(site.database, site.model)
+    if deployed is None:
+        return
+    wanted = re.compile(
+        rf'^flyball_model_info{{(?=[^}}]*generation="{deployed.generation}")(?=[^}}]*variant="live")[^}}]*}} (\d+)',
+        re.MULTILINE,
+    )
+    deadline = time.monotonic() + SWAP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        found = wanted.search(str(server.client.get("/metrics")))
+        if found and int(float(found[1])) >= server.workers:
+            return
+        time.sleep(0.02)
+    raise Unavailable(f"the workers did not take up generation {deployed.generation} within {SWAP_TIMEOUT_S:g} s")
+
+
+def _values(rows: pd.DataFrame) -> list[list[Any]]:
+    """Rows as JSON values: numbers, texts, null where the weather was not recorded."""
+    columns = []
+    for name in FEATURES:
+        column = rows[name]
+        if column.dtype.kind == "f":
+            values = column.to_numpy(dtype=np.float64).tolist()
+            columns.append([None if value != value else value for value in values])
+        else:
+            columns.append(column.tolist())
+    return [list(row) for row in zip(*columns, strict=True)]

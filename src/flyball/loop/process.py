@@ -1,0 +1,105 @@
+"""The loop as a process: `python -m flyball.loop.process --home H`. One leads, by a lease; it beats for every project."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from flyball.errors import FlyballError
+from flyball.loop.site import Site, open_site
+from flyball.loop.tick import tick
+from flyball.project.load import load_project
+from flyball.registry.projects import projects
+from flyball.serving.parent import watch_parent
+from flyball.store import Database, Home, open_database, utcnow
+from flyball.store.lease import hold, let_go
+
+LEASE = "loop"
+BEAT_S = 10.0
+#: a leader that stops renewing for this long is replaced; longer than a beat, renewed by a thread while a run goes on.
+LEASE_S = 60.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Beat until told to stop, or until the parent is gone."""
+    parser = argparse.ArgumentParser(prog="flyball.loop.process")
+    parser.add_argument("--home", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watch_parent(stop.set, os.environ)
+    home = Home(options.home).made()
+    database = open_database(home, os.environ)
+    with leading(database, stop), ExitStack() as sites:
+        opened: dict[str, Site] = {}
+        while not stop.is_set():
+            for site in _sites(home, database, opened, sites):
+                _beat(site)
+                if stop.is_set():
+                    break
+            stop.wait(BEAT_S)
+    return 0
+
+
+@contextmanager
+def leading(database: Database, stop: threading.Event) -> Iterator[None]:
+    """Hold the loop's lease, waiting for it first, and renew it until the block ends."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    done = threading.Event()
+
+    def renewed() -> bool:
+        return hold(database, LEASE, holder, now=utcnow(), for_s=LEASE_S)
+
+    def keep() -> None:
+        while not done.wait(LEASE_S / 4):
+            renewed()
+        database.close()  # this thread's connection
+
+    while not stop.is_set() and not renewed():
+        stop.wait(1.0)
+    keeper = threading.Thread(target=keep, name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+        let_go(database, LEASE, holder)
+
+
+def _sites(home: Home, database: Database, opened: dict[str, Site], stack: ExitStack) -> list[Site]:
+    """A site for every project of the home that can be read; one that cannot is told and tried again next beat."""
+    for name, directory in projects(database).items():
+        if name in opened:
+            continue
+        try:
+            project = load_project(directory)
+            opened[name] = stack.enter_context(open_site(project, home, database, _say))
+        except FlyballError as error:
+            _say(f"{name}: {error}")
+    return list(opened.values())
+
+
+def _beat(site: Site) -> None:
+    try:
+        tick(site, now=utcnow())
+    except FlyballError as error:
+        _say(f"{site.model}: {error}")
+    except Exception as error:  # noqa: BLE001  # one project's trouble must not end the others' loop
+        _say(f"{site.model}: unexpected {type(error).__name__}: {error}")
+
+
+def _say(line: str) -> None:
+    print(f"{utcnow():%Y-%m-%d %H:%M:%S} {line}", file=sys.stderr, flush=True)  # noqa: T201  # the process's log
+
+
+if __name__ == "__main__":
+    sys.exit(main())

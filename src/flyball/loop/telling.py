@@ -1,0 +1,90 @@
+"""Delivers the outbox: alerts to their channels, stages to MLflow's aliases; picks up what people asked for."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+
+from flyball.errors import FlyballError, Unavailable
+from flyball.loop.alerts import deliver
+from flyball.loop.site import Site
+from flyball.pipeline.step import RunContext, Window
+from flyball.pipeline.task import Task
+from flyball.registry.versions import versions
+from flyball.store import Event, new_id, utcnow
+from flyball.store.outbox import delivered, failed, pending
+
+#: the event a person's wish to retrain travels in; its payload: model, who, why.
+RETRAIN_REQUESTED = "retrain_requested"
+
+
+def deliver_pending(site: Site, *, now: datetime) -> None:
+    """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
+    for event in _mine(site):
+        if event.kind == RETRAIN_REQUESTED:
+            continue
+        try:
+            _deliver(site, event, now)
+        except FlyballError as error:
+            with site.database.write() as tx:
+                failed(tx, event, error=str(error))
+        else:
+            with site.database.write() as tx:
+                delivered(tx, event, at=utcnow())
+
+
+def requested_retrain(site: Site, *, now: datetime) -> str | None:
+    """Why somebody asked for a retrain since the last beat; several wishes are one."""
+    asked = [event for event in _mine(site) if event.kind == RETRAIN_REQUESTED]
+    with site.database.write() as tx:
+        for event in asked:
+            delivered(tx, event, at=now)
+    if not asked:
+        return None
+    return "; ".join(
+        f"{event.payload.get('who', 'somebody')}: {event.payload.get('why', 'asked for')}" for event in asked
+    )
+
+
+def _mine(site: Site) -> list[Event]:
+    return [event for event in pending(site.database) if event.payload.get("model") == site.model]
+
+
+def _deliver(site: Site, event: Event, now: datetime) -> None:
+    if event.kind == "alert":
+        deliver(event, site.project.alerts, site.say)
+    elif event.kind == "aliases":
+        _project_aliases(site, now)
+
+
+def _project_aliases(site: Site, now: datetime) -> None:
+    """In a step process, because mlflow is imported there already."""
+    folder = site.home.runs / f".aliases-{new_id()}"
+    context = RunContext(
+        id="aliases",
+        path=folder,
+        folder=folder / "1",
+        model=site.names(),
+        refit=False,
+        now=now,
+        window=Window(start=None, end=now),
+        params={},
+        seed=0,
+    )
+    stages = {str(item.number): item.stage for item in versions(site.database, site.model)}
+    task = Task(
+        name="aliases",
+        target="flyball.loop.tracking:project_aliases",
+        inputs={},
+        given=(),
+        constants={"name": site.model, "uri": site.tracking_uri, "stages": stages},
+        context=context,
+        log=site.home.runs / f"{site.model}.aliases.log",
+    )
+    folder.mkdir(parents=True)
+    try:
+        outcome = site.workers.run(task, timeout_s=60)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if outcome.error is not None:
+        raise Unavailable(f"MLflow's aliases could not be set: {outcome.error}")

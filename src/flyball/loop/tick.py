@@ -1,0 +1,193 @@
+"""One beat of the loop for one project: carry, finish, watch, roll, govern, tell. `now` is given, so a year can be replayed.
+
+Every part reads the database, decides purely, and writes one transaction; a loop killed between any two parts goes on
+from the database, and what it repeats changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from flyball.errors import Conflict, FlyballError
+from flyball.journal import lake
+from flyball.journal.carry import carry
+from flyball.loop import governor, release, watching
+from flyball.loop.governor import Past, Signal
+from flyball.loop.release import Release
+from flyball.loop.schedule import latest_slot
+from flyball.loop.site import Site
+from flyball.loop.telling import deliver_pending, requested_retrain
+from flyball.pipeline.runs import runs_of, unfinished
+from flyball.pipeline.step import Window
+from flyball.registry import decisions
+from flyball.rollout import evidence, move
+from flyball.rollout.state import next_move
+from flyball.stats.names import GREATER_IS_BETTER
+from flyball.store import moment, stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What one beat did, besides watching."""
+
+    release: Release | None
+    #: "v7 full" | "v7 aborted"; None when no rollout moved.
+    rolled: str | None
+
+
+def tick(site: Site, *, now: datetime) -> Tick:
+    """One beat. A failed run is recorded and told, and does not end the loop."""
+    carry(site.home, site.database, now=now)
+    finished = _finish_runs(site)
+    watching.watch(site, now=now)
+    rolled = _roll(site, now)
+    done = _govern(site, now) if finished is None else finished
+    deliver_pending(site, now=now)
+    return Tick(release=done, rolled=rolled)
+
+
+def _finish_runs(site: Site) -> Release | None:
+    """Resume what a dead process left. A run whose owner lives is its owner's."""
+    for run in unfinished(site.database, site.model):
+        try:
+            return release.resume(site, run.id)
+        except Conflict:
+            continue
+        except FlyballError as error:
+            site.say(f"run {run.id[:12]} failed: {error}")
+    return None
+
+
+def _roll(site: Site, now: datetime) -> str | None:
+    running = move.active(site.database, site.model)
+    if running is None:
+        waiting = move.queued(site.database, site.model)
+        if waiting is not None:
+            move.start_queued(site.database, waiting, columns=site.project.columns, now=now)
+        return None
+    settings = site.project.model
+    metric = settings.primary_metric
+    found = evidence.gather(
+        site.home, running, task=settings.task, metric=metric, confidence=site.project.gate.confidence, now=now
+    )
+    step = next_move(
+        running,
+        found,
+        site.project.rollout,
+        metric=metric.upper(),
+        greater_is_better=GREATER_IS_BETTER[metric],
+        now=now,
+    )
+    if step.to == "full":
+        move.go_full(site.database, running, found, now=now, why=step.reason)
+        return f"v{running.candidate} full"
+    if step.to == "abort":
+        move.abort(site.database, running, found, now=now, why=step.reason)
+        return f"v{running.candidate} aborted"
+    return None
+
+
+def _govern(site: Site, now: datetime) -> Release | None:
+    asked = requested_retrain(site, now=now)
+    if asked is not None:
+        return _carried_out(site, lambda: release.retrain(site, now=now, reason="manual", why=asked))
+    signals = list(_signals(site, now))
+    ruling = governor.rule(signals, _past(site, now), site.project.retrain, now)
+    if ruling is None:
+        return None
+    with site.database.write() as tx:
+        for signal in signals:
+            decided = signal is ruling.signal
+            decisions.decide(
+                tx,
+                model=site.model,
+                at=now,
+                kind="retrain",
+                subject=f"{signal.trigger} {signal.identity}",
+                verdict=ruling.act,
+                reason=ruling.reason if decided else f"{signal.why}; with {ruling.signal.trigger}: {ruling.act}",
+                evidence={"trigger": signal.trigger, "signal": signal.identity},
+                dedup=_dedup(site, signal),
+            )
+        if ruling.act != "retrain":
+            return None
+        run = release.begin(
+            tx, site, now=now, reason=ruling.signal.trigger, why=ruling.reason, window=Window(start=None, end=now)
+        )
+    return _carried_out(site, lambda: release.carry_out(site, run))
+
+
+def _carried_out(site: Site, work: Callable[[], Release]) -> Release | None:
+    try:
+        return work()
+    except FlyballError as error:
+        site.say(f"run failed: {error}")
+        return None
+
+
+def _signals(site: Site, now: datetime) -> Iterator[Signal]:
+    """What asks for a retrain and has not been considered yet."""
+    for signal in (*_schedule(site, now), *watching.signals(site), *_volume(site, now)):
+        if not decisions.decided(site.database, _dedup(site, signal)):
+            yield signal
+
+
+def _schedule(site: Site, now: datetime) -> Iterator[Signal]:
+    pipeline = site.project.pipeline
+    if pipeline.schedule is None:
+        return
+    slot = latest_slot(pipeline.schedule, pipeline.timezone, after=_schedule_considered(site), now=now)
+    if slot is not None:
+        local = slot.astimezone(ZoneInfo(pipeline.timezone))
+        yield Signal(trigger="schedule", identity=stamp(slot), why=f"schedule {pipeline.schedule} ({local:%a %H:%M})")
+
+
+def _schedule_considered(site: Site) -> datetime:
+    """Up to when slots have been considered: the last scheduled ruling, else the first run, else the project's arrival."""
+    row = site.database.one(
+        "SELECT coalesce("
+        " (SELECT max(at) FROM decision WHERE model = :model AND kind = 'retrain' AND subject LIKE 'schedule %'),"
+        " (SELECT min(decided_at) FROM run WHERE model = :model),"
+        " (SELECT added_at FROM project WHERE name = :model)) AS since",
+        model=site.model,
+    )
+    assert row is not None
+    return moment(row["since"])
+
+
+def _volume(site: Site, now: datetime) -> Iterator[Signal]:
+    wanted = site.project.retrain.new_rows
+    last = _last_run(site)
+    if wanted is None or last is None:
+        return
+    count = _new_labels(site, last, now)
+    if count >= wanted:
+        yield Signal(trigger="volume", identity=stamp(last), why=f"{count:,} new outcomes, {wanted:,} make a retrain")
+
+
+def _past(site: Site, now: datetime) -> Past:
+    settings = site.project.retrain
+    runs = [run for run in runs_of(site.database, site.model) if run.status != "failed"]
+    last = runs[0].decided_at if runs else None
+    since = now - timedelta(seconds=settings.budget_window_s)
+    return Past(
+        last_run=last,
+        runs_in_budget=sum(run.decided_at > since for run in runs),
+        in_flight=any(run.status == "running" for run in runs),
+        new_labels=_new_labels(site, last, now) if settings.min_new_labels and last else settings.min_new_labels,
+    )
+
+
+def _last_run(site: Site) -> datetime | None:
+    return next((run.decided_at for run in runs_of(site.database, site.model) if run.status != "failed"), None)
+
+
+def _new_labels(site: Site, since: datetime, now: datetime) -> int:
+    return int(lake.outcomes(site.home, site.model, since, now).num_rows)
+
+
+def _dedup(site: Site, signal: Signal) -> str:
+    return f"retrain:{site.model}:{signal.trigger}:{signal.identity}"

@@ -1,0 +1,154 @@
+"""Watches the windows that have closed: drift at once, performance when labels are mature; alerts; signals for the governor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from flyball.loop.alerts import end_alert, open_alert
+from flyball.loop.governor import Signal
+from flyball.loop.site import Site
+from flyball.monitor.watch import watch_drift, watch_performance
+from flyball.monitor.windows import due_windows
+from flyball.registry import live
+from flyball.registry.records import Version
+from flyball.registry.versions import version
+from flyball.stats.profile import Reference, reference_from_bytes
+from flyball.store import moment, utcnow
+
+#: a window's verdict counts as a signal while it is among this many newest.
+RECENT = 3
+
+
+def watch(site: Site, *, now: datetime) -> None:
+    """Judge every window that has closed and was not judged yet, oldest first."""
+    past = live.history(site.database, site.model)
+    if not past:
+        return
+    first = past[0].at
+    settings = site.project.monitor
+    zone = site.project.pipeline.timezone
+    for window in due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone):
+        _watch_drift(site, window)
+    for window in due_windows(first, _last(site, "performance"), now, settings.window_s, settings.label_delay_s, zone):
+        _watch_performance(site, window, now)
+
+
+def signals(site: Site) -> Iterator[Signal]:
+    """Drifted days and broken promises among the newest windows, as reasons to retrain."""
+    for start in _newest(site, "drift", "drift"):
+        day = _day(site, start)
+        yield Signal(trigger="drift", identity=day, why=f"inputs drifted on {day}")
+    for start in _newest(site, "performance", "below"):
+        day = _day(site, start)
+        yield Signal(trigger="performance", identity=day, why=f"performance below its promise on {day}")
+
+
+def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
+    """Against the reference of the version that was live when the window closed."""
+    serving = _live_version(site, window[1])
+    if serving is None:
+        return
+    verdict = watch_drift(
+        site.database,
+        site.home,
+        model=site.model,
+        version=serving.number,
+        reference=_reference(site.home.path / serving.bundle / "profile.json"),
+        window=window,
+        settings=site.project.monitor,
+        recorded_at=utcnow(),
+    )
+    day = _day(site, window[0])
+    with site.database.write() as tx:
+        if verdict.verdict == "drift":
+            names = ", ".join(verdict.alarming[:3])
+            steady = len(verdict.features) - len(verdict.alarming)
+            open_alert(
+                tx,
+                model=site.model,
+                name="drift",
+                severity="warning",
+                title=f"{site.model}: inputs drifted on {day}: {names} ({steady} steady); live: v{serving.number}",
+                evidence={
+                    "day": day,
+                    "features": list(verdict.alarming),
+                    "rows": verdict.rows,
+                    "version": serving.number,
+                },
+                at=window[1],
+            )
+        elif verdict.verdict == "steady":
+            end_alert(tx, model=site.model, name="drift", at=window[1], why=f"{site.model}: inputs steady on {day}")
+
+
+def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datetime) -> None:
+    serving = _live_version(site, window[1])
+    if serving is None:
+        return
+    settings = site.project.model
+    verdict = watch_performance(
+        site.database,
+        site.home,
+        model=site.model,
+        task=settings.task,
+        window=window,
+        known_by=now,
+        rule=site.project.retrain.performance,
+        confidence=site.project.gate.confidence,
+        recorded_at=utcnow(),
+    )
+    day = _day(site, window[0])
+    with site.database.write() as tx:
+        if verdict.verdict == "below":
+            open_alert(
+                tx,
+                model=site.model,
+                name="performance",
+                severity="critical",
+                title=f"{site.model}: performance below its promise on {day}: {verdict.reason}; live: v{serving.number}; "
+                f"back: `flyball rollback {site.model}`",
+                evidence={"day": day, "version": serving.number, "reason": verdict.reason},
+                at=window[1],
+            )
+        elif verdict.verdict == "kept":
+            end_alert(
+                tx, model=site.model, name="performance", at=window[1], why=f"{site.model}: promise kept on {day}"
+            )
+
+
+def _newest(site: Site, kind: str, verdict: str) -> list[datetime]:
+    """Starts of the newest windows of a kind that have this verdict."""
+    rows = site.database.all(
+        "SELECT start, verdict FROM window WHERE model = :model AND kind = :kind ORDER BY start DESC LIMIT :recent",
+        model=site.model,
+        kind=kind,
+        recent=RECENT,
+    )
+    return [moment(row["start"]) for row in rows if row["verdict"] == verdict]
+
+
+def _last(site: Site, kind: str) -> datetime | None:
+    """The end of the newest window judged; None before the first."""
+    row = site.database.one(
+        "SELECT max(ends) AS ends FROM window WHERE model = :model AND kind = :kind", model=site.model, kind=kind
+    )
+    return moment(row["ends"]) if row and row["ends"] else None
+
+
+def _live_version(site: Site, at: datetime) -> Version | None:
+    deployed = live.live_at(site.database, site.model, at)
+    return None if deployed is None else version(site.database, site.model, deployed.live)
+
+
+def _day(site: Site, start: datetime) -> str:
+    return start.astimezone(ZoneInfo(site.project.pipeline.timezone)).date().isoformat()
+
+
+@lru_cache(maxsize=8)
+def _reference(path: Path) -> Reference:
+    """Bundles never change, so a path stands for its content."""
+    return reference_from_bytes(path.read_bytes())
