@@ -69,7 +69,12 @@ class Carried:
 
 
 def carry(
-    home: Home, database: Database, *, now: datetime, checkpoint: Callable[[str], object] = lambda _: None
+    home: Home,
+    database: Database,
+    *,
+    now: datetime,
+    batch_bytes: int = BATCH_BYTES,
+    checkpoint: Callable[[str], object] = lambda _: None,
 ) -> Carried:
     """Bring every whole journal line into the lake, once. Waits while another process does the same."""
     total = Carried()
@@ -78,7 +83,7 @@ def carry(
             total += _finish(home, database, row["id"], row["plan"], now, checkpoint)
         more = True
         while more:
-            plan, more = _plan(home, _carried_bytes(database))
+            plan, more = _plan(home, _carried_bytes(database), batch_bytes)
             if plan:
                 text = orjson.dumps(plan).decode()
                 with database.write() as tx:
@@ -101,10 +106,9 @@ def _carried_bytes(database: Database) -> dict[str, int]:
     return {row["name"]: row["carried_bytes"] for row in database.all("SELECT name, carried_bytes FROM segment")}
 
 
-def _plan(home: Home, carried: dict[str, int]) -> tuple[Plan, bool]:
-    """What to carry next, and whether there was more than fits into one batch."""
+def _plan(home: Home, carried: dict[str, int], room: int) -> tuple[Plan, bool]:
+    """What to carry next, about `room` bytes, and whether there was more than that."""
     plan: Plan = {}
-    room = BATCH_BYTES
     for path in _segments(home):
         start = carried.get(path.name, 0)
         if path.stat().st_size <= start:
