@@ -65,9 +65,7 @@ class Access:
         offered, source = self._offered(scope, headers)
         principal = principal_of(self.database, offered) if offered else None
         if principal is None:
-            return refusal(
-                path, 401, "Who is there?", "This needs a token. `flyball ui` prints the address with yours."
-            )
+            return refusal(path, 401, "Who is there?", "This needs a token that is known here.")
         if source == "query":
             return _welcome(scope, offered)
         scope.setdefault("state", {})["principal"] = principal

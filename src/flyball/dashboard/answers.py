@@ -28,6 +28,7 @@ _templates.filters |= {
     "count": words.count,
     "when": words.when,
     "day": words.day,
+    "subject": words.subject,
     "pretty": lambda value: orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode(),
 }
 _templates.globals |= {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Security
+from fastapi.security import HTTPBearer
 from starlette.responses import Response
 
 from flyball.dashboard import acts, reads, view
@@ -28,7 +29,24 @@ from flyball.registry.live import live_at
 from flyball.registry.records import Deployment
 from flyball.store import moment
 
-router = APIRouter(prefix="/api", default_response_class=Response)
+_PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
+
+router = APIRouter(
+    prefix="/api",
+    default_response_class=Response,
+    # For the description only: the door (access.py) has looked at the token before any route is reached.
+    dependencies=[Security(HTTPBearer(auto_error=False))],
+    responses={
+        401: {"description": "no token, or none that is known here", "content": _PROBLEM},
+        404: {"description": "no such model, version or decision", "content": _PROBLEM},
+        422: {"description": "cannot be understood", "content": _PROBLEM},
+    },
+)
+
+_ACT: dict[int | str, dict[str, Any]] = {
+    403: {"description": "the token's role may only look", "content": _PROBLEM},
+    409: {"description": "somebody else moved first; nothing was changed", "content": _PROBLEM},
+}
 
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
@@ -120,7 +138,11 @@ def alerts(here: Here, model: str | None = None, limit: Limit = 200) -> Response
 
 
 @router.post(
-    "/models/{model}/retrain", response_model=acts.Requested, status_code=202, summary="Ask for a run (operator)"
+    "/models/{model}/retrain",
+    response_model=acts.Requested,
+    status_code=202,
+    responses=_ACT,
+    summary="Ask for a run (operator)",
 )
 def retrain(
     model: str, body: Why, here: Here, who: Who, idempotency_key: Annotated[str | None, Header()] = None
@@ -129,14 +151,21 @@ def retrain(
     return json_answer(request, 202)
 
 
-@router.post("/models/{model}/promote", response_model=Deployment, summary="Put a version live (operator)")
+@router.post(
+    "/models/{model}/promote", response_model=Deployment, responses=_ACT, summary="Put a version live (operator)"
+)
 def promote(model: str, body: Promotion, here: Here, who: Who) -> Response:
     return json_answer(
         acts.promote(here.home, here.database, model, body.version, who=who, why=body.why, now=here.clock())
     )
 
 
-@router.post("/models/{model}/rollback", response_model=Deployment, summary="Put the version before back (operator)")
+@router.post(
+    "/models/{model}/rollback",
+    response_model=Deployment,
+    responses=_ACT,
+    summary="Put the version before back (operator)",
+)
 def rollback(model: str, body: Why, here: Here, who: Who) -> Response:
     return json_answer(acts.rollback(here.home, here.database, model, who=who, why=body.why, now=here.clock()))
 

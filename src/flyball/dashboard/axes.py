@@ -26,19 +26,19 @@ class Scale:
 
 
 def value_range(days: Sequence[DayMetric]) -> tuple[float, float]:
-    """All values, and the intervals but for the widest tenth at each end: one day of few rows must not flatten a year."""
+    """All values, and the intervals but for the widest fiftieth at each end: one day of few rows must not flatten a year."""
     values = [item.value for item in days]
     lows = sorted(item.low for item in days if item.low is not None)
     highs = sorted(item.high for item in days if item.high is not None)
-    low = min([*values, *lows[len(lows) // 10 : len(lows) // 10 + 1]], default=0.0)
-    high = max([*values, *highs[-(len(highs) // 10) - 1 :][:1]], default=1.0)
+    low = min([*values, *lows[len(lows) // 50 : len(lows) // 50 + 1]], default=0.0)
+    high = max([*values, *highs[-(len(highs) // 50) - 1 :][:1]], default=1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
+def nice_ticks(low: float, high: float, about: int = 6) -> list[float]:
     """Round numbers 1, 2 or 5 times a power of ten apart, within [low, high].
 
-    >>> nice_ticks(0.61, 0.78)
+    >>> nice_ticks(0.61, 0.78, 4)
     [0.65, 0.7, 0.75]
     """
     raw = (high - low) / about

@@ -77,8 +77,10 @@ def _retrains(database: Database) -> Metric:
 
 
 def _last_tick(database: Database) -> Metric:
-    family = GaugeMetricFamily("flyball_loop_last_tick_seconds", "When the loop last ticked, seconds since 1970")
+    family = GaugeMetricFamily(
+        "flyball_loop_last_tick_seconds", "When the loop last renewed its lease, seconds since 1970"
+    )
     lease = reads.loop(database)
     if lease is not None:
-        family.add_metric([], lease.expires_at.timestamp())
+        family.add_metric([], lease.renewed_at.timestamp())
     return family

@@ -17,6 +17,9 @@ from flyball.registry.projects import projects
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Database, Row, moment
 
+#: for how long the loop takes its lease (flyball.loop.process.LEASE_S; importing that module loads the whole loop).
+LEASE_S = 60.0
+
 #: the first of these that was measured is shown when the project does not name its own.
 _PREFERENCE = tuple(dict.fromkeys(name for names in METRIC_NAMES.values() for name in names))
 
@@ -155,9 +158,12 @@ def history(database: Database, model: str) -> tuple[Tenure, ...]:
 
 
 def loop(database: Database) -> Loop | None:
-    """The loop's lease; None when no loop ever ran here."""
-    row = database.one("SELECT holder, expires_at FROM lease ORDER BY expires_at DESC LIMIT 1")
-    return None if row is None else Loop(holder=row["holder"], expires_at=moment(row["expires_at"]))
+    """The loop's lease; None when no loop ever ran here, or when the last one ended in order."""
+    row = database.one("SELECT holder, expires_at FROM lease WHERE name = 'loop'")
+    if row is None:
+        return None
+    until = moment(row["expires_at"])
+    return Loop(holder=row["holder"], renewed_at=until - timedelta(seconds=LEASE_S), expires_at=until)
 
 
 def _declared_metric(path: Path) -> str | None:
@@ -191,7 +197,12 @@ def _feature(item: Mapping[str, Any]) -> FeatureDrift:
         verdict=str(item.get("verdict", "")),
         why=str(item.get("why", "")),
         statistics=tuple(
-            Statistic(method=method, value=value.get("value"), threshold=value.get("threshold"))
+            Statistic(
+                method=method,
+                value=value.get("value"),
+                threshold=value.get("threshold"),
+                alarm=value.get("alarm") is True,
+            )
             for method, value in statistics.items()
         ),
     )

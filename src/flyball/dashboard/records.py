@@ -62,6 +62,8 @@ class Statistic:
     method: str
     value: float | None
     threshold: float | None
+    #: whether this statistic alone makes the feature alarm.
+    alarm: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,8 @@ class Loop:
     """Who runs the loop, as its lease says."""
 
     holder: str
+    #: wall clock.
+    renewed_at: datetime
     #: wall clock; a lease in the past means that no loop runs.
     expires_at: datetime
 

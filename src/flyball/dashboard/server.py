@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-import threading
 from pathlib import Path
 
 import uvicorn
 
 from flyball.dashboard.app import build_app
 from flyball.dashboard.tokens import first_token
+from flyball.serving.parent import VARIABLE, watch_parent
 from flyball.store import Home, open_database, utcnow
 
 DRAIN_S = 3
@@ -33,20 +33,16 @@ def main(arguments: list[str] | None = None) -> None:
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = uvicorn.Server(config)
-    if options.parent_fd is not None:
-        threading.Thread(target=_end_with_parent, args=(options.parent_fd, server), daemon=True).start()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    watch_parent(stop, os.environ if options.parent_fd is None else {VARIABLE: str(options.parent_fd)})
     sockets = [socket.socket(fileno=options.fd)] if options.fd is not None else None
     try:
         server.run(sockets)
     except KeyboardInterrupt:
         pass  # Ctrl-C reaches the whole terminal's processes; the parent says what is to be said
-
-
-def _end_with_parent(descriptor: int, server: uvicorn.Server) -> None:
-    """The parent holds the pipe's other end and never writes: reading ends when it is gone, however it went."""
-    while os.read(descriptor, 1):
-        pass
-    server.should_exit = True
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fd", type=int, help="a listening socket that was opened by the parent, instead of the port")
-    parser.add_argument("--parent-fd", type=int, help="reading end of a pipe; its end is this process's end")
+    parser.add_argument(
+        "--parent-fd", type=int, help=f"reading end of a pipe that ends with the parent; default: {VARIABLE}"
+    )
     parser.add_argument("--serve-url", help="address of the data plane, for the examples on the pages")
     return parser
 

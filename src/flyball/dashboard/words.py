@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 NONE = "\N{EN DASH}"
@@ -39,12 +40,17 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """`0.21 ms`, `14 ms`, `1.2 s`."""
+    """`0.21 ms`, `2.0 ms`, `14 ms`, `1.2 s`."""
     if value is None:
         return NONE
     if value >= 1000:
-        return f"{value / 1000:.2g} s"
-    return f"{value:.2g} ms" if value < 10 else f"{value:.0f} ms"
+        return f"{value / 1000:.1f} s"
+    return f"{value:.{0 if value >= 10 else 1 if value >= 1 else 2}f} ms"
+
+
+def subject(text: str) -> str:
+    """A run's 32 hex digits shortened to the 12 that every command accepts; anything else as it is."""
+    return text[:12] if re.fullmatch("[0-9a-f]{32}", text) else text
 
 
 def count(value: int | None) -> str:

@@ -174,8 +174,18 @@ def _drift(tx: Transaction, model: str, start: datetime, version: int, *, drifte
             "feature": name,
             "verdict": "drift" if name in alarming else "steady",
             "statistics": {
-                "psi": {"value": 0.31 if name in alarming else 0.02, "threshold": 0.11, "null_mean": 0.03},
-                "location": {"value": 4.1 if name in alarming else 0.4, "threshold": 3.2, "null_mean": 0.0},
+                "psi": {
+                    "value": 0.31 if name in alarming else 0.02,
+                    "threshold": 0.11,
+                    "null_mean": 0.03,
+                    "alarm": name in alarming,
+                },
+                "location": {
+                    "value": 4.1 if name in alarming else 0.4,
+                    "threshold": 3.2,
+                    "null_mean": 0.0,
+                    "alarm": name in alarming,
+                },
             },
             "null": "blocks",
             "why": f"{name}: location 4.10 over 3.20" if name in alarming else "",
