@@ -84,17 +84,22 @@ def _model_columns(values: Values) -> Iterator[Problem]:
 def _named_columns(values: Values) -> Iterator[Problem]:
     """Columns named elsewhere must be features, as far as the features are declared."""
     model = values["model"]
-    if model["features"] is None:
-        return
+    for name, action in values["columns"].items():
+        roles = [role for role in ("key", "timestamp", "target") if model[role] == name]
+        if roles and action != "keep":
+            # Outcomes are joined by them: a column that looks hashed here, and is not, would be worse than an error.
+            message = f"is the {roles[0]}, which is kept as it is sent; only features can be hashed or dropped"
+            yield _at("columns", name, message=message)
     features = model["features"]
+    if features is None:
+        return
     for index, name in enumerate(values["monitor"]["features"] or ()):
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
             yield _at("monitor", "features", index, message=message, value=name)
-    journaled = (*features, *([model["key"]] if model["key"] else []))
     for name in values["columns"]:
-        if name not in journaled:
-            yield _at("columns", name, message=f"is not a journaled column{nearest(name, journaled)}")
+        if name not in (*features, model["key"], model["timestamp"], model["target"]):
+            yield _at("columns", name, message=f"is not among [model] features{nearest(name, features)}")
 
 
 def _metrics(values: Values) -> Iterator[Problem]:

@@ -114,7 +114,7 @@ SCHEMA: dict[str, Shape] = {
                 ),
                 default="label",
             ),
-            "window": Key(reader=read.duration()),
+            "window": Key(reader=read.not_yet("a label counts however late it comes; leave it out")),
             "missing": Key(
                 reader=read.one_of("unknown", later={"0": 'a row without a label stays unknown: missing = "unknown"'}),
                 default="unknown",

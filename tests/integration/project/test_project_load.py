@@ -72,7 +72,6 @@ on_new_candidate = "replace"
 
 [outcomes.label]
 kind = "label"
-window = "7d"
 missing = "unknown"
 
 [monitor]
@@ -82,8 +81,7 @@ false_alarms = "1/50d"
 features = ["temp"]
 
 [columns]
-tailnum = "hash"
-temp = "keep"
+temp = "hash"
 carrier = "drop"
 
 [retrain]
@@ -161,11 +159,10 @@ def test_the_whole_contract_is_read(tmp_path: Path) -> None:
     assert [rule.text for rule in project.gate.always] == ["auc >= 0.6", "p99_ms <= 20"]
     assert (project.gate.confidence, project.gate.cluster, project.gate.refit) == (0.9, "day", True)
     assert (project.rollout.max_days, project.rollout.on_new_candidate) == (7.0, "replace")
-    assert project.outcomes[0].window_s == 604_800.0
     assert (project.monitor.window_s, project.monitor.label_delay_s) == (43_200.0, 129_600.0)
     assert project.monitor.false_alarms_per_window == 0.01
     assert project.monitor.features == ("temp",)
-    assert project.columns == {"tailnum": "hash", "temp": "keep", "carrier": "drop"}
+    assert project.columns == {"temp": "hash", "carrier": "drop"}
     assert project.retrain.on == ("schedule", "drift", "performance", "volume")
     assert (project.retrain.new_rows, project.retrain.mode, project.retrain.cooldown_s) == (10_000, "suggest", 43_200.0)
     assert project.retrain.performance is not None
@@ -294,6 +291,8 @@ REFUSALS = {
     "label",
     '[outcomes.label]\nkind = "number"': '6: [outcomes.label] kind: "number" is not yet possible; only the label is joined: '
     '[outcomes.label] kind = "label"',
+    '[outcomes.label]\nwindow = "7d"': "6: [outcomes.label] window: is not yet possible; a label counts however late it "
+    "comes; leave it out",
     '[outcomes.label]\nmissing = "0"': '6: [outcomes.label] missing: "0" is not yet possible; a row without a label stays '
     'unknown: missing = "unknown"',
     '[monitor]\nslices = ["origin"]': "6: [monitor] slices: is not yet possible; the whole window is judged; leave it out",
@@ -381,8 +380,10 @@ MODEL_REFUSALS = {
     "for a regression task; known: (rmse, mae, r2)",
     'name = "f"\ntask = "binary"\ntarget = "y"\nfeatures = ["temp"]\n[monitor]\nfeatures = ["tmep"]': "7: [monitor] features"
     '[1] "tmep": is not among [model] features; did you mean "temp"? (temp)',
-    'name = "f"\ntask = "binary"\ntarget = "y"\nfeatures = ["temp"]\n[columns]\nwind = "drop"': "7: [columns] wind: is not a "
-    "journaled column; known: (temp)",
+    'name = "f"\ntask = "binary"\ntarget = "y"\nfeatures = ["temp"]\n[columns]\nwind = "drop"': "7: [columns] wind: is not "
+    "among [model] features; known: (temp)",
+    'name = "f"\ntask = "binary"\ntarget = "y"\nkey = "tailnum"\n[columns]\ntailnum = "hash"': "7: [columns] tailnum: is the "
+    "key, which is kept as it is sent; only features can be hashed or dropped",
 }
 
 
