@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flyball.errors import Mistake
 from flyball.project.load import load_project
+from flyball.project.readers import slug
 from flyball.project.records import Project
 
 #: file of the project -> file of the template. The pipeline lies there as text: it is the user's code, not this package's.
@@ -23,11 +24,14 @@ _FILES = {
 def create_project(directory: Path | str, name: str | None = None) -> Project:
     """Write a new project into `directory`, made if need be; `name`, or else the folder's, becomes the model's.
 
-    Raises Mistake where the folder holds anything but hidden files, and ProjectError where `name` is no name for a model.
+    Raises Mistake, with nothing written, where the folder holds anything but hidden files or `name` is no model's name.
     """
     folder = Path(directory).absolute()
     _refuse_occupied(folder)
-    model = name or model_name(folder.name)
+    try:
+        model = model_name(folder.name) if name is None else slug(name)
+    except ValueError as error:
+        raise Mistake(f"the model's name {error}") from None
     template = files("flyball.project") / "template"
     folder.mkdir(parents=True, exist_ok=True)
     for target, source in _FILES.items():

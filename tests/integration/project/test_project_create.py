@@ -36,6 +36,14 @@ def test_a_name_may_be_given(tmp_path: Path) -> None:
     assert create_project(str(tmp_path / "x"), "churn").model.name == "churn"
 
 
+def test_a_name_that_no_model_may_have_writes_nothing(tmp_path: Path) -> None:
+    """It is refused before the folder is made."""
+    with pytest.raises(Mistake) as caught:
+        create_project(tmp_path / "x", "Churn!")
+    assert str(caught.value) == 'the model\'s name needs 1 to 63 of a-z, 0-9 and -, not beginning with -, got "Churn!"'
+    assert not (tmp_path / "x").exists()
+
+
 def test_the_request_holds_the_features_the_pipeline_trains_on(tmp_path: Path) -> None:
     """The written pipeline, run by hand in a process of its own, answers the written request."""
     project = create_project(tmp_path / "cells")
