@@ -1,0 +1,121 @@
+"""The database under several processes, threads and releases."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flyball.errors import Mistake, NotYet
+from flyball.store import Home, emit, find_home, moment, open_database, stamp
+from flyball.store.lease import hold, holder_of, let_go
+from flyball.store.migrate import migrations
+from flyball.store.outbox import delivered, failed, pending
+
+NOW = datetime(2013, 3, 1, tzinfo=UTC)
+
+
+def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
+    """A database of a later release is never guessed at."""
+    home = Home(tmp_path / "h")
+    open_database(home).close()
+    connection = sqlite3.connect(home.database)
+    connection.execute(f"PRAGMA user_version = {max(migrations()) + 1}")
+    connection.close()
+
+    with pytest.raises(Mistake, match="written by a newer Flyball; upgrade"):
+        open_database(home)
+
+
+def test_eight_threads_opening_a_fresh_home_make_one_schema(tmp_path: Path) -> None:
+    """The migration is one transaction; whoever comes second finds it done."""
+    errors: list[BaseException] = []
+
+    def opening() -> None:
+        try:
+            open_database(Home(tmp_path / "h")).close()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it fails the test below
+            errors.append(error)
+
+    threads = [threading.Thread(target=opening) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    """All or nothing."""
+    database = open_database(Home(tmp_path / "h"))
+
+    def half() -> None:
+        with database.write() as tx:
+            emit(tx, kind="k", payload={}, dedup="d", at=NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+
+    assert pending(database) == []
+
+
+def test_an_event_is_told_once_and_kept_until_delivered(tmp_path: Path) -> None:
+    """The same dedup twice is one event; a failure keeps it with its reason; delivery ends it."""
+    database = open_database(Home(tmp_path / "h"))
+    with database.write() as tx:
+        emit(tx, kind="k", payload={"a": 1}, dedup="d", at=NOW)
+        emit(tx, kind="k", payload={"a": 2}, dedup="d", at=NOW)
+    (event,) = pending(database)
+    with database.write() as tx:
+        failed(tx, event, error="no route")
+    (again,) = pending(database)
+
+    assert (again.payload, again.attempts) == ({"a": 1}, 1)
+    with database.write() as tx:
+        delivered(tx, again, at=NOW)
+    assert pending(database) == []
+
+
+def test_a_lease_has_one_holder_until_it_runs_out(tmp_path: Path) -> None:
+    """Renewed by its holder, refused to others, free after its time or when let go."""
+    database = open_database(Home(tmp_path / "h"))
+
+    assert hold(database, "loop", "a", now=NOW, for_s=60)
+    assert not hold(database, "loop", "b", now=NOW + timedelta(seconds=59), for_s=60)
+    assert hold(database, "loop", "a", now=NOW + timedelta(seconds=59), for_s=60)
+    assert hold(database, "loop", "b", now=NOW + timedelta(seconds=119), for_s=60)
+    let_go(database, "loop", "a")
+    assert holder_of(database, "loop", now=NOW + timedelta(seconds=120)) == "b"
+
+
+def test_another_database_is_refused_as_not_yet(tmp_path: Path) -> None:
+    """A URL that cannot be honoured is an error, never ignored."""
+    with pytest.raises(NotYet, match="FLYBALL_DATABASE_URL"):
+        open_database(Home(tmp_path / "h"), {"FLYBALL_DATABASE_URL": "postgresql://x"})
+
+
+def test_stamps_sort_as_text_and_come_back() -> None:
+    """Fixed width, UTC; a naive datetime is refused."""
+    assert stamp(NOW) == "2013-03-01T00:00:00.000000Z"
+    assert moment(stamp(NOW)) == NOW
+    assert moment("2013-03-01") == NOW
+    with pytest.raises(ValueError, match="no time zone"):
+        stamp(datetime(2013, 3, 1))
+    with pytest.raises(ValueError, match="no time zone"):
+        moment("2013-03-01T10:00")
+
+
+def test_the_home_is_named_else_found_upward_else_here(tmp_path: Path) -> None:
+    """--home, FLYBALL_HOME, the nearest .flyball upward, .flyball here: in this order."""
+    (tmp_path / ".flyball").mkdir()
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+
+    assert find_home(deep, {}).path == tmp_path / ".flyball"
+    assert find_home(deep, {"FLYBALL_HOME": str(tmp_path / "x")}).path == tmp_path / "x"
+    assert find_home(deep, {"FLYBALL_HOME": "/x"}, tmp_path / "y").path == tmp_path / "y"
