@@ -198,7 +198,9 @@ class StepWorkers:
         except EOFError:
             status = self._end_template()
             said = "" if self._log is None else f"; {self._log} ends with\n{tail(self._log)}"
-            raise Unavailable(f"the process that imports {self._module} {ending(status)}{said}") from None
+            raise Unavailable(
+                f"the process that imports {self._module} {ending(status)} before it was ready{said}"
+            ) from None
         if event is None:
             self._end_template()
             raise Unavailable(f"importing {self._module} from {self._directory} took over {START_TIMEOUT_S:g} s")
@@ -221,7 +223,7 @@ def ending(status: int) -> str:
     """An exit status in words."""
     if status >= 0:
         return f"ended with exit status {status}"
-    hint = "; did the machine run out of memory?" if -status == signal.SIGKILL else ""
+    hint = " (did the machine run out of memory?)" if -status == signal.SIGKILL else ""
     return f"was killed by {signal.Signals(-status).name}{hint}"
 
 

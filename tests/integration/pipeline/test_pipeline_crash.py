@@ -1,0 +1,190 @@
+"""kill -9 at every transition: whoever resumes finishes the run, and what had ended well is never done again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flyball.pipeline.execute import TRANSITIONS
+from flyball.pipeline.runs import RunRecord, find_run, steps_of
+from flyball.store import Database, Home
+
+PIPELINE = """
+from pathlib import Path
+from flyball import step
+
+@step
+def collect():
+    return [1, 2]
+
+@step
+def left(collect):
+    return collect[0]
+
+@step(retries=1, backoff_s=0)
+def right(collect):
+    # Fails once, however often it is killed.
+    if not Path("tried").exists():
+        Path("tried").touch()
+        raise OSError("not yet")
+    return collect[1]
+
+@step
+def train(left, right):
+    return left + right
+"""
+
+#: executes a run, and kills itself at the n-th passing of a transition; with "hold", waits there to be told.
+PROCESS = """
+import os, sys
+from pathlib import Path
+from flyball.pipeline.execute import calls_of, context_of, execute
+from flyball.pipeline.runs import find_run, finish_run, take_over
+from flyball.pipeline.step import ModelNames
+from flyball.pipeline.workers import StepWorkers
+from flyball.errors import Conflict
+from flyball.store import Home, open_database
+
+directory, home, run, name, count, hold = sys.argv[1:]
+left = int(count)
+
+def checkpoint(passed):
+    global left
+    if passed == name:
+        left -= 1
+        if left == 0:
+            if hold == "hold":
+                print("held", flush=True)
+                input()
+            else:
+                os.kill(os.getpid(), 9)
+
+home = Home(Path(home))
+database = open_database(home)
+names = ModelNames(target="y", features=None, key=None, timestamp=None, positive=None, task="binary")
+with StepWorkers(Path(directory), "pipeline") as workers:
+    record = find_run(database, run)
+    context = context_of(record, home, model=names)
+    try:
+        execute(database, home, workers, record, calls_of(workers.describe()), context=context, checkpoint=checkpoint)
+    except Conflict as conflict:
+        sys.exit(f"Conflict: {conflict}")
+    with database.write() as tx:
+        finish_run(tx, run, "released")
+"""
+
+
+@pytest.fixture
+def process(tmp_path: Path, home: Home, begin: Callable[..., RunRecord]) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start a process that executes the run `r1`, which nobody owns yet."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "pipeline.py").write_text(PIPELINE)
+    run = begin(id="r1")
+
+    def started(name: str = "", count: int = 0, hold: str = "") -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(directory), str(home.path), run.id, name, str(count), hold],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return started
+
+
+@pytest.fixture
+def unowned(process: object, database: Database) -> None:
+    """The run was written by a process that has died."""
+    with database.write() as tx:
+        tx.run("UPDATE run SET owner = :owner", owner=dead_owner())
+
+
+def dead_owner() -> str:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return f"{socket.gethostname()}:{process.pid}:1"
+
+
+def well_ended(home: Home, step: str) -> int:
+    """How many attempts at the step have left a result."""
+    results = (json.loads(path.read_text()) for path in (home.runs / "r1" / step).glob("*/result.json"))
+    return sum(result["artifact"] is not None for result in results)
+
+
+def none_left(word: str) -> bool:
+    """Whether no process mentions the word on its command line."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word.encode() in line.read_bytes():
+                return False
+        except OSError:  # gone meanwhile
+            continue
+    return True
+
+
+@pytest.mark.usefixtures("unowned")
+@pytest.mark.parametrize("transition", TRANSITIONS)
+def test_a_run_killed_again_and_again_at_a_transition_is_finished_by_the_next(
+    transition: str, process: Callable[..., subprocess.Popen[bytes]], home: Home, database: Database, tmp_path: Path
+) -> None:
+    """Killed at its first passing, then the second, then the third; then left alone."""
+    kills = [(transition, 1), (transition, 2), (transition, 3)]
+    if transition == "step-kept":
+        kills = [("step-done", 2), *kills]
+    for n, (name, count) in enumerate(kills):
+        status = ended(process(name, count))
+        assert status in ((-signal.SIGKILL,) if n == 0 else (-signal.SIGKILL, 0)), name
+        if status == 0:
+            break
+    else:
+        assert ended(process()) == 0
+    assert find_run(database, "r1").status == "released"
+    assert {step.name: step.status for step in steps_of(database, "r1")} == dict.fromkeys(
+        ("collect", "left", "right", "train"), "done"
+    )
+    assert {step: well_ended(home, step) for step in ("collect", "left", "right", "train")} == dict.fromkeys(
+        ("collect", "left", "right", "train"), 1
+    )
+    assert json.loads(next((home.runs / "r1" / "train").glob("*/value/value.json")).read_text()) == 3
+    wait_until(lambda: none_left(str(tmp_path)))
+
+
+@pytest.mark.usefixtures("unowned")
+def test_the_second_process_is_refused_while_the_first_executes_the_run(
+    process: Callable[..., subprocess.Popen[bytes]], home: Home, database: Database
+) -> None:
+    """It says who has the run, and changes nothing; the first goes on as if nothing had been."""
+    with process("step-started", 1, "hold") as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        with process() as second:
+            _, said = second.communicate()
+        assert second.returncode == 1
+        assert said.decode().startswith(f"Conflict: run r1 is being executed by {find_run(database, 'r1').owner}")
+        first.communicate(b"go on\n")
+    assert first.returncode == 0
+    assert well_ended(home, "train") == 1
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Its exit status. What it said is shown by pytest, should the test fail."""
+    with process:
+        _, said = process.communicate()
+    sys.stderr.write(said.decode())
+    return process.returncode
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
