@@ -6,7 +6,7 @@ looked at value by value (`engine.diagnose`). Types are strict: a text never bec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flyball.engine.contract import Columns, Contract, Layout, Pick, Table, pick
+from flyball.engine.contract import Columns, Contract, Layout, Pick, Table
 from flyball.engine.diagnose import Problem, Violation, read_records, read_split
 
 __all__ = ["Problem", "Violation", "columns_from_records", "columns_from_split"]
@@ -68,51 +68,48 @@ def _in_bulk(layout: Layout, rows: Sequence[Any], picks: tuple[Pick, Pick]) -> T
 
 
 def _numbers(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.float32] | None:
-    if not (_of_types(values, _NUMBER) if not layout.booleans else _of_two_types(layout, values)):
+    if not _number_types(layout, values):
         return None
     shape = (len(values), len(layout.numbers))
     with np.errstate(over="ignore"):  # what overflows float32 is infinite, and seen below
         matrix = np.fromiter(chain.from_iterable(values), np.float32, shape[0] * shape[1]).reshape(shape)
     finite = np.isfinite(matrix)
-    if not finite.all() and not (finite | (np.isnan(matrix) & layout.numbers_nullable)).all():
+    if not _all(finite) and not _all(finite | (np.isnan(matrix) & layout.numbers_nullable)):
         return None
-    if layout.integers and not _integral(matrix[:, layout.integers]):
-        return None
-    if layout.booleans and not _zero_or_one(matrix[:, layout.booleans]):
-        return None
-    return matrix
-
-
-def _categories(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.object_] | None:
-    if not layout.categories:
-        return np.empty((len(values), 0), dtype=np.object_)
-    flat = list(chain.from_iterable(values))
-    types = set(map(type, flat))
-    if not types <= _CATEGORY:
-        return None
-    matrix = np.array(values, dtype=np.object_)
-    if NoneType in types or "" in flat:
-        matrix[matrix == None] = ""  # noqa: E711 - elementwise
-        if not ((matrix != "") | layout.categories_nullable).all():
+    if layout.integers.size:
+        part = matrix.take(layout.integers, axis=1)
+        if not _all((part == np.rint(part)) | np.isnan(part)):
+            return None
+    if layout.booleans.size:
+        part = matrix.take(layout.booleans, axis=1)
+        if not _all((part == 0) | (part == 1) | np.isnan(part)):
             return None
     return matrix
 
 
-def _of_types(values: list[tuple[Any, ...]], allowed: Collection[type]) -> bool:
-    return set(map(type, chain.from_iterable(values))).issubset(allowed)
-
-
-def _of_two_types(layout: Layout, values: list[tuple[Any, ...]]) -> bool:
-    booleans = set(layout.booleans)
-    strict = pick([index for index in range(len(layout.numbers)) if index not in booleans])
-    return _of_types(list(map(strict, values)), _NUMBER) and _of_types(
-        list(map(pick(layout.booleans), values)), _BOOLEAN
+def _number_types(layout: Layout, values: list[tuple[Any, ...]]) -> bool:
+    if not layout.booleans.size:
+        return _NUMBER.issuperset(map(type, chain.from_iterable(values)))
+    booleans, others = layout.of_numbers
+    return _BOOLEAN.issuperset(map(type, chain.from_iterable(map(booleans, values)))) and _NUMBER.issuperset(
+        map(type, chain.from_iterable(map(others, values)))
     )
 
 
-def _integral(part: npt.NDArray[np.float32]) -> bool:
-    return bool(((part == np.floor(part)) | np.isnan(part)).all())
+def _categories(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.object_] | None:
+    shape = (len(values), len(layout.categories))
+    if not shape[1]:
+        return np.empty(shape, dtype=np.object_)
+    flat = list(chain.from_iterable(values))
+    types = set(map(type, flat))
+    if not types <= _CATEGORY:
+        return None
+    if NoneType not in types and "" not in flat:
+        return np.fromiter(flat, np.object_, len(flat)).reshape(shape)
+    matrix = np.fromiter([value or "" for value in flat], np.object_, len(flat)).reshape(shape)
+    return matrix if _all((matrix != "") | layout.categories_nullable) else None
 
 
-def _zero_or_one(part: npt.NDArray[np.float32]) -> bool:
-    return bool(((part == 0) | (part == 1) | np.isnan(part)).all())
+def _all(truths: npt.NDArray[np.bool_]) -> bool:
+    # `truths.all()` takes four times as long on one row.
+    return bool(np.count_nonzero(truths) == truths.size)

@@ -113,8 +113,9 @@ def _knows_missing_text(part: Any) -> bool:
 
 
 def _ends_missing(levels: Any) -> bool:
-    """scikit-learn sorts None and NaN behind all other levels."""
-    return levels.dtype.kind == "O" and len(levels) > 0 and not isinstance(levels[-1], str)
+    """Whether these are texts and None or NaN, which scikit-learn sorts behind all others."""
+    *others, last = levels if len(levels) else ("",)
+    return (last is None or last != last) and all(isinstance(level, str) for level in others)
 
 
 def _last_as_empty_text(levels: Any) -> Any:

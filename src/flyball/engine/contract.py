@@ -91,8 +91,8 @@ class Layout:
     #: name -> (is a number, column of its block).
     place: Mapping[str, tuple[bool, int]]
     #: columns of `Table.numbers` that hold integers, and those that hold booleans.
-    integers: tuple[int, ...]
-    booleans: tuple[int, ...]
+    integers: npt.NDArray[np.intp]
+    booleans: npt.NDArray[np.intp]
     #: shape (numbers,) and (categories,): which columns may be missing.
     numbers_nullable: npt.NDArray[np.bool_]
     categories_nullable: npt.NDArray[np.bool_]
@@ -100,6 +100,8 @@ class Layout:
     of_record: tuple[Pick, Pick]
     #: the same of a list in the contract's order.
     of_list: tuple[Pick, Pick]
+    #: of a row's numbers, those that are booleans and those that are not.
+    of_numbers: tuple[Pick, Pick]
 
     @staticmethod
     def of(features: tuple[Feature, ...]) -> Layout:
@@ -110,13 +112,14 @@ class Layout:
         names = tuple(feature.name for feature in features)
         number_names = tuple(feature.name for feature in numbers)
         category_names = tuple(feature.name for feature in categories)
+        booleans = [index for index, feature in enumerate(numbers) if feature.kind == "boolean"]
         return Layout(
             names=names,
             numbers=number_names,
             categories=category_names,
             place=place,
-            integers=tuple(index for index, feature in enumerate(numbers) if feature.kind == "integer"),
-            booleans=tuple(index for index, feature in enumerate(numbers) if feature.kind == "boolean"),
+            integers=np.array([i for i, feature in enumerate(numbers) if feature.kind == "integer"], dtype=np.intp),
+            booleans=np.array(booleans, dtype=np.intp),
             numbers_nullable=np.array([feature.nullable for feature in numbers], dtype=np.bool_),
             categories_nullable=np.array([feature.nullable for feature in categories], dtype=np.bool_),
             of_record=(pick(number_names), pick(category_names)),
@@ -124,6 +127,7 @@ class Layout:
                 pick([names.index(name) for name in number_names]),
                 pick([names.index(n) for n in category_names]),
             ),
+            of_numbers=(pick(booleans), pick([index for index in range(len(numbers)) if index not in booleans])),
         )
 
     def of_columns(self, columns: Sequence[str]) -> tuple[Pick, Pick]:

@@ -176,6 +176,19 @@ def test_an_unseen_category_is_answered_as_the_model_answers_it(name: str) -> No
     assert prove(fitted, engine, FRAME.assign(carrier="ZZ")).passed
 
 
+@pytest.mark.parametrize("labels", [[False, True], [0.0, 1.0], [-1, 1], [3, 4, 5]])
+@pytest.mark.parametrize("model", [scaled(LogisticRegression()), lightgbm()], ids=["logistic", "lightgbm"])
+def test_classes_of_any_type_keep_their_order(labels: list[Any], model: Any) -> None:
+    """The contract names them as text, in the model's order."""
+    target = np.array(labels)[np.arange(ROWS) % len(labels)]
+    model.fit(FRAME[NUMBERS], target)
+    task: Any = "binary" if len(labels) == 2 else "multiclass"
+    classes = tuple(str(label) for label in labels)
+    positive = classes[1] if task == "binary" else None
+    contract = infer_contract(FRAME, model="m", task=task, features=NUMBERS, classes=classes, positive=positive)
+    assert prove(model, open_engine(contract, compile_model(model, contract)), FRAME).passed
+
+
 def test_compiling_leaves_the_model_as_it_was() -> None:
     """Missing categories are rewritten in a copy."""
     fitted, contract = fit(mixed(ordinal(), lightgbm()), "binary")

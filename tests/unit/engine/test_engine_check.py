@@ -88,6 +88,7 @@ def test_values_never_seen_in_training_are_answered() -> None:
         ("visits", -math.inf, "got a number beyond 3.4e+38, needs one that fits 32 bits"),
         ("visits", False, "got boolean, needs an integer"),
         ("member", 2, "got integer, needs true or false"),
+        ("member", 1e30, "got number, needs true or false"),
         ("member", 0.5, "got number, needs true or false"),
         ("member", "true", "got text, needs true or false"),
         ("plan", 7, "got integer, needs text (give it as text)"),
@@ -166,6 +167,13 @@ def test_a_single_feature_makes_a_table(feature: Feature) -> None:
     value = ROW[feature.name]
     columns = columns_from_records(contract(feature), [{feature.name: value}])
     assert columns[feature.name].tolist() == [value]
+
+
+@pytest.mark.parametrize("value", [None, "", math.nan])
+def test_a_missing_category_is_a_violation_where_training_saw_none(value: object) -> None:
+    """One that may be missing beside it changes nothing."""
+    both = contract(PLAN, Feature(name="state", kind="category", nullable=False))
+    assert [(row, column) for row, column, _ in problems([{"plan": None, "state": value}], both)] == [(0, "state")]
 
 
 def test_values_with_care_equal_values_in_bulk() -> None:
