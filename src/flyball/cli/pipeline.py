@@ -15,6 +15,7 @@ from flyball.cli.show import progress, put, span, table
 from flyball.cli.why import render_verdict
 from flyball.dashboard.reads import model_names, require_model
 from flyball.errors import Mistake, NotFound, Refused
+from flyball.pipeline.owner import is_alive
 from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of
 from flyball.project.load import load_steps
 from flyball.project.records import Project
@@ -172,7 +173,7 @@ def render_runs(found: Sequence[RunRecord]) -> str:
                 item.decided_at,
                 item.reason,
                 span(item.window.start, item.window.end),
-                item.status,
+                _status(item),
                 None if item.version is None else f"v{item.version}",
                 item.error or item.why,
             )
@@ -180,6 +181,11 @@ def render_runs(found: Sequence[RunRecord]) -> str:
         ],
         empty="no run yet; `flyball run` starts the first",
     )
+
+
+def _status(run: RunRecord) -> str:
+    """A run marked as running whose process is gone was cut off: `flyball resume` finishes it."""
+    return "cut off" if run.status == "running" and not is_alive(run.owner) else run.status
 
 
 def render_release(release: Release) -> str:

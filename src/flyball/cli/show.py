@@ -44,10 +44,12 @@ def span(start: datetime | None, end: datetime | None) -> str:
     return " .. ".join(minute(at) if at else "…" for at in (start, end))
 
 
-def interval(value: float, low: float, high: float, *, sign: bool = False) -> str:
-    """`0.712 [0.702, 0.722]`"""
-    form = "+.3f" if sign else ".4g"
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+def interval(value: float, low: float, high: float, *, sign: str = "") -> str:
+    """`0.712 [0.702, 0.722]`; with `sign="+"` positive numbers carry theirs."""
+    first, second, third = (
+        f"{item:{sign}.3f}" if abs(item) < 100 else f"{item:{sign},.4g}" for item in (value, low, high)
+    )
+    return f"{first} [{second}, {third}]"
 
 
 def printable(text: str) -> str:

@@ -86,7 +86,7 @@ def render_verdict(verdict: Verdict) -> str:
 
 def _difference(item: RuleResult) -> str | None:
     found = item.difference
-    return None if found is None else interval(found.value, found.low, found.high, sign=True)
+    return None if found is None else interval(found.value, found.low, found.high, sign="+")
 
 
 def _told(move: Tenure, number: int) -> str:

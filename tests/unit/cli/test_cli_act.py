@@ -1,0 +1,129 @@
+"""Verbs that change something without a bundle: archive, rollout, token, ui; and places that are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.unit.cli.conftest import Told
+
+from flyball.cli.main import main
+from flyball.dashboard.tokens import role_of
+from flyball.project.create import create_project
+from flyball.registry.audit import entries
+from flyball.registry.versions import version
+
+
+def test_archive_puts_a_version_away_and_says_so_in_the_audit(told: Told) -> None:
+    """The stage moves and the audit has who, from, to and why."""
+    result = told("archive", "flight-delay@3", "--why", "it lost")
+    assert result.stdout == "flight-delay v3 archived. Audit #3.\n"
+    assert version(told.database, "flight-delay", 3).stage == "archived"
+    newest = entries(told.database)[0]
+    assert (newest.act, newest.was, newest.becomes, newest.why) == ("archive", "v3 none", "v3 archived", "it lost")
+
+
+def test_what_is_live_cannot_be_archived(told: Told) -> None:
+    """Exit 2, nothing changed, and the mend."""
+    result = told("archive", "flight-delay")
+    assert result.exit_code == 2
+    assert result.stderr == "v2 of flight-delay is production; promote another version first\n"
+    assert len(entries(told.database)) == 2
+
+
+def test_rollout_tells_where_the_candidate_stands(told: Told) -> None:
+    """None yet, then the one that was written."""
+    assert told("rollout", "flight-delay").stdout.startswith("flight-delay has had no rollout yet")
+    with told.database.write() as tx:
+        tx.run(
+            "INSERT INTO rollout (model, candidate, champion, status, started_at, moved_at)"
+            " VALUES ('flight-delay', 3, 2, 'shadow', '2013-11-11T12:00:00Z', '2013-11-11T12:00:00Z')"
+        )
+    found = json.loads(told("rollout", "flight-delay", "status", "--json").stdout)["rollout"]
+    assert (found["candidate"], found["champion"], found["status"]) == (3, 2, "shadow")
+    assert told("rollout", "flight-delay", "pause").exit_code == 2
+
+
+def test_a_token_is_shown_once_and_works(told: Told) -> None:
+    """What is printed is the token; the database can tell its role."""
+    token = told("token", "create", "ci", "--role", "operator").stdout.strip()
+    assert role_of(told.database, token) == "operator"
+    again = told("token", "create", "ci", "--role", "viewer")
+    assert (again.exit_code, again.stdout) == (2, "")
+
+
+def test_ui_prints_the_same_address_every_time(told: Told) -> None:
+    """One token made on first use, kept in the home; without `up` it says that nothing listens."""
+    first, second = told("ui"), told("ui")
+    assert first.stdout == second.stdout
+    assert first.stdout.startswith("http://127.0.0.1:8000/?token=flyball_")
+    assert first.stderr.startswith("`flyball up` does not run in this home")
+
+
+def test_a_retrain_with_an_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    """A parameter no step would read names the nearest one there is."""
+    project = tmp_path / "churn"
+    create_project(project, "churn")
+    settings = project / "flyball.toml"
+    settings.write_text(settings.read_text() + "\n[pipeline.params]\nstrength = 1.0\n")
+    result = CliRunner().invoke(main, ["run", "--project", str(project), "--param", "strenght=2"])
+    assert result.exit_code == 2
+    assert "--param strenght: not in [pipeline] params of" in result.stderr
+    assert "did you mean 'strength'?" in result.stderr
+
+
+def test_a_model_without_a_project_cannot_be_retrained(told: Told) -> None:
+    """Exit 2: there is no pipeline to run."""
+    result = told("retrain", "flight-delay", "--why", "drift")
+    assert result.exit_code == 2
+    assert result.stderr == "no project in this home makes flight-delay; `flyball run` in its folder adds it\n"
+
+
+def test_a_project_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    """`--project` is taken at its word."""
+    result = CliRunner().invoke(main, ["check", "--project", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr == f"--project {tmp_path}: no flyball.toml there; `flyball init {tmp_path}` writes one\n"
+
+
+def test_projects_with_homes_of_their_own_do_not_go_up_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the homes would silently stay dark: the caller names which."""
+    monkeypatch.delenv("FLYBALL_HOME", raising=False)
+    for name in ("a", "b"):
+        create_project(tmp_path / name, name)
+    result = CliRunner().invoke(main, ["up", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert result.exit_code == 2
+    assert "name the one they shall share with --home DIR" in result.stderr
+
+
+def test_init_writes_a_project_that_check_passes(tmp_path: Path) -> None:
+    """And `check` says in which order it runs."""
+    assert CliRunner().invoke(main, ["init", str(tmp_path / "churn")]).exit_code == 0
+    result = CliRunner().invoke(main, ["check", "--project", str(tmp_path / "churn")])
+    assert result.exit_code == 0
+    assert "pipeline  collect → train → validate" in result.stdout
+
+
+def test_check_tells_every_finding_with_its_line(tmp_path: Path) -> None:
+    """Exit 2; as JSON the findings are records."""
+    create_project(tmp_path / "churn", "churn")
+    settings = tmp_path / "churn" / "flyball.toml"
+    settings.write_text(settings.read_text().replace("auc > champion.auc", "auc > champion.acu"))
+    plain = CliRunner().invoke(main, ["check", "--project", str(tmp_path / "churn")])
+    assert (plain.exit_code, plain.stdout) == (2, "")
+    assert plain.stderr.startswith("flyball.toml:")
+    found = CliRunner().invoke(main, ["check", "--project", str(tmp_path / "churn"), "--json"])
+    assert found.exit_code == 2
+    document = json.loads(found.stdout)
+    assert (document["ok"], document["findings"][0]["file"]) == (False, "flyball.toml")
+
+
+def test_runs_of_an_empty_home_say_how_to_start_one(empty: Told) -> None:
+    """Nothing yet, and the command that changes it."""
+    assert empty("runs").stdout == "no run yet; `flyball run` starts the first\n"
+    assert empty("resume", "01").exit_code == 2
+    assert empty("logs", "01").stderr == "no run '01'; `flyball runs` lists them\n"
