@@ -34,14 +34,7 @@ def infer_contract(
     contract can hold: a date, a nested value, a mixture of text and numbers.
     """
     _check_classes(model, task, tuple(classes), positive)
-    if not len(frame):
-        raise Mistake(f"model {model!r}: no rows to infer a contract from")
-    if repeated := {name for name in features if list(features).count(name) > 1}:
-        raise Mistake(f"model {model!r}: features {', '.join(sorted(repeated))} are named twice")
-    if missing := [name for name in features if name not in frame.columns]:
-        raise Mistake(
-            f"features {', '.join(missing)} are not in the table; it has {', '.join(map(str, frame.columns))}"
-        )
+    _check_features(model, frame, list(features))
     described = tuple(_feature(name, frame[name]) for name in features)
     return Contract(
         model=model,
@@ -51,6 +44,19 @@ def infer_contract(
         positive=positive if task == "binary" else None,
         example=_example(frame, described),
     )
+
+
+def _check_features(model: str, frame: pd.DataFrame, features: list[str]) -> None:
+    if not len(frame):
+        raise Mistake(f"model {model!r}: no rows to infer a contract from")
+    if unnamed := [name for name in features if not isinstance(name, str)]:
+        raise Mistake(f"model {model!r}: features {unnamed} are no text; name the table's columns")
+    if repeated := {name for name in features if features.count(name) > 1}:
+        raise Mistake(f"model {model!r}: features {', '.join(sorted(repeated))} are named twice")
+    if missing := [name for name in features if name not in frame.columns]:
+        raise Mistake(
+            f"features {', '.join(missing)} are not in the table; it has {', '.join(map(str, frame.columns))}"
+        )
 
 
 def _check_classes(model: str, task: Task, classes: tuple[str, ...], positive: str | None) -> None:
@@ -116,14 +122,16 @@ def _kind_of_values(name: str, found: set[type]) -> Kind:
 def _example(frame: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, Any]:
     """The first of the early rows with the fewest missing values."""
     head = frame[[feature.name for feature in features]].head(_EXAMPLE_ROWS)
-    row = head.iloc[int(head.isna().sum(axis=1).to_numpy().argmin())]
-    return {feature.name: _plain(feature, row[feature.name]) for feature in features}
+    missing = head.isna()
+    at = int(missing.sum(axis=1).to_numpy().argmin())
+    return {
+        feature.name: None if missing[feature.name].iloc[at] else _plain(feature, head[feature.name].iloc[at])
+        for feature in features
+    }
 
 
 def _plain(feature: Feature, value: Any) -> Any:
     """As JSON would hold it."""
-    if value is None or value != value or str(value) in {"<NA>", "NaT"}:
-        return None
     if feature.kind == "category":
         return str(value) or None
     if feature.kind == "boolean":

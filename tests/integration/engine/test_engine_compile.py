@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 from flyball.engine.check import columns_from_records
 from flyball.engine.compile import CannotCompile, classes_of, compile_model
 from flyball.engine.contract import Contract
+from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract
 from flyball.engine.parity import Parity, prove
 from flyball.engine.session import Engine, open_engine
@@ -330,6 +331,30 @@ def test_parity_counts_the_rows_that_differ() -> None:
     assert (one.over_tolerance, one.passed) == (1, True)
     assert (two.over_tolerance, two.passed) == (2, False)
     assert 0.5 <= two.max_difference <= 1
+
+
+def test_a_tie_may_fall_either_way() -> None:
+    """Two trees of four say late: 0.5 and 0.5 is no class change, 0.5 and 0.6 is one."""
+    _, engine = compiled(scaled(LogisticRegression()), "binary", features=NUMBERS)
+
+    class Told:
+        feature_names_in_ = np.array(NUMBERS)
+
+        def __init__(self, other: float) -> None:
+            self.other = other
+
+        def predict_proba(self, frame: pd.DataFrame) -> Any:
+            """0.5 for the class the engine prefers, `other` for the other one."""
+            late = engine.predict(columns_from_frame(engine.contract, frame)).prediction > 0.5
+            return np.where(np.column_stack([late, ~late]), 0.5, self.other)
+
+    assert prove(Told(0.5), engine, FRAME).class_changes == 0
+    assert prove(Told(0.6), engine, FRAME).class_changes == ROWS
+
+
+def test_a_forest_with_missing_values_is_caught() -> None:
+    """skl2onnx leaves out which way a forest sends a missing value."""
+    assert not proof(RandomForestClassifier(15, random_state=0), "binary", features=NUMBERS).passed
 
 
 def test_parity_needs_rows() -> None:

@@ -108,6 +108,14 @@ def test_the_example_is_a_row_of_the_data_that_the_contract_allows() -> None:
     assert columns_from_records(contract, [contract.example])["c"].tolist() == ["y"]
 
 
+def test_the_example_may_miss_what_training_missed() -> None:
+    """Where every row misses something; "NaT" and the like are texts as any other."""
+    frame = pd.DataFrame({"g": pd.Series([None, 2], dtype="Int64"), "c": ["NaT", None]})
+    contract = regression(frame)
+    assert contract.example == {"g": None, "c": "NaT"}
+    assert columns_from_records(contract, [contract.example])["c"].tolist() == ["NaT"]
+
+
 def test_an_empty_text_counts_as_missing() -> None:
     """In columns the two are the same thing."""
     (feature,) = regression(pd.DataFrame({"c": ["a", "", "a"]})).features
@@ -159,7 +167,11 @@ def test_classes_must_suit_the_task(task: Any, classes: tuple[str, ...], positiv
 
 @pytest.mark.parametrize(
     ("features", "text"),
-    [(["x", "z"], "features z are not in the table; it has x, y"), (["x", "x"], "x are named twice")],
+    [
+        (["x", "z"], "features z are not in the table; it has x, y"),
+        (["x", "x"], "x are named twice"),
+        (["x", 0], r"features \[0\] are no text"),
+    ],
 )
 def test_features_must_be_in_the_table_once(features: list[str], text: str) -> None:
     """A feature that is not there is named."""
