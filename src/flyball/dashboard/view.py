@@ -32,16 +32,16 @@ def card(home: Home, database: Database, model: str, *, days: int | None = None)
     """One model: what is live, since when, how it does, what was decided last. `days` bounds the metric's history."""
     history = reads.history(database, model)
     now_live = history[0] if history else None
-    stay = _stay(history)
+    stretch = stay(history)
     drift = reads.windows(database, model, kind="drift", limit=1)
     last = decisions(database, model, limit=1)
     return ModelCard(
         model=model,
         live=now_live.version if now_live else None,
         label=version(database, model, now_live.version).label if now_live else None,
-        since=stay.start if stay else None,
-        who=stay.who if stay else None,
-        why=stay.why if stay else None,
+        since=stretch.start if stretch else None,
+        who=stretch.who if stretch else None,
+        why=stretch.why if stretch else None,
         shadow=now_live.shadow if now_live else (),
         rollout=reads.newest_rollout(database, model),
         traffic=traffic(home, model),
@@ -128,7 +128,7 @@ def _result(item: Mapping[str, Any]) -> RuleResult:
     )
 
 
-def _stay(history: tuple[Tenure, ...]) -> Tenure | None:
+def stay(history: tuple[Tenure, ...]) -> Tenure | None:
     """The deployment that put today's live version there: a shadow that came or went since does not restart its time."""
     found = None
     for tenure in history:

@@ -23,10 +23,11 @@ def verdict_name(verdict: str) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A metric to a thousandth below 10, to four digits above; a dash for none."""
+    """A metric to a thousandth below 10, to four digits below 1,000, whole above; a dash for none."""
     if value is None:
         return NONE
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.4g}" if size < 1000 else f"{value:,.0f}"
 
 
 def signed(value: float | None) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import orjson
@@ -350,6 +351,12 @@ def serving(home: Home, *options: str) -> Iterator[tuple[Server, int]]:
             os.close(writing)
         except OSError:
             pass  # the test closed it
+
+
+@pytest.fixture(scope="session")
+def bench() -> ModuleType:
+    """This module, for the tests that fill a home or start a server of their own."""
+    return sys.modules[__name__]
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""The control plane's Prometheus metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from flyball.dashboard.exposition import exposition
+from flyball.store import Database, Home, open_database
+from flyball.store.lease import hold
+
+
+@pytest.fixture
+def lines(lived: Home) -> Iterator[list[str]]:
+    opened = open_database(lived)
+    yield exposition(opened).decode().splitlines()
+    opened.close()
+
+
+def test_each_statistic_of_the_newest_window_is_a_gauge(lines: list[str]) -> None:
+    """Ten features by two statistics."""
+    assert 'flyball_drift_score{feature="temp",method="psi",model="churn"} 0.02' in lines
+    assert sum(line.startswith("flyball_drift_score{") for line in lines) == 20
+
+
+def test_performance_is_that_of_the_newest_day_with_outcomes(lines: list[str]) -> None:
+    """One version, three metrics."""
+    assert 'flyball_performance{metric="brier",model="churn",version="2"} 0.17' in lines
+    assert sum(line.startswith("flyball_performance{") for line in lines) == 3
+
+
+def test_open_alerts_fire(lines: list[str]) -> None:
+    """One per open alert."""
+    assert 'flyball_alerts_firing{model="churn",name="performance",severity="critical"} 1.0' in lines
+
+
+def test_finished_runs_are_counted_by_result(database: Database) -> None:
+    """A running one is no result yet."""
+    with database.write() as tx:
+        for number, status in enumerate(("released", "released", "refused", "running")):
+            tx.run(
+                "INSERT INTO run (id, project, model, reason, why, decided_at, window_end, params, seed, status, owner,"
+                " recorded_at) VALUES (:id, 'p', 'churn', 'drift', '', '', '', '{}', 7, :status, '', '')",
+                id=str(number),
+                status=status,
+            )
+    text = exposition(database).decode()
+    assert 'flyball_retrains_total{model="churn",result="released"} 2.0' in text
+    assert 'flyball_retrains_total{model="churn",result="refused"} 1.0' in text
+    assert "running" not in text
+
+
+def test_the_loops_last_sign_of_life_is_a_time(database: Database) -> None:
+    """Absent without a loop, so that `absent()` can alarm."""
+    assert "\nflyball_loop_last_tick_seconds " not in exposition(database).decode()
+    hold(database, "loop", "host:7", now=datetime(2013, 7, 1, tzinfo=UTC), for_s=60)
+    assert "flyball_loop_last_tick_seconds 1.3726368e+09" in exposition(database).decode()
