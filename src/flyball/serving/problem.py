@@ -25,7 +25,6 @@ KINDS: dict[str, tuple[int, str]] = {
     "internal": (500, "Something failed inside the server"),
     "overloaded": (503, "Too many requests are waiting"),
     "journal": (503, "The journal cannot be written"),
-    "draining": (503, "This worker is about to stop"),
     "too-slow": (504, "The answer took too long"),
 }
 

@@ -39,9 +39,13 @@ class Watch:
             lost = self.roster.degraded
             roster = load(self._home, self._mine(read_kept(self._home)), have=self.roster, generation=-1)
             self.roster = replace(roster, degraded=(*lost, *roster.degraded))
+        self.close()
+        return self.roster
+
+    def close(self) -> None:
+        """Close this thread's connection; the next `look` opens another."""
         if self._database is not None:
             self._database.close()
-        return self.roster
 
     def look(self) -> bool:
         """Read the database once; whether `roster` is another one now. What is wrong goes into `degraded`, not out."""

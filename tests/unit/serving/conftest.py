@@ -1,0 +1,212 @@
+"""A worker's application in this process: real bundles, real files, no sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from flyball.engine.bundle import write_bundle
+from flyball.engine.compile import classes_of, compile_model
+from flyball.engine.infer import infer_contract
+from flyball.journal.segment import Segment
+from flyball.registry.live import current, deploy
+from flyball.registry.records import Deployment
+from flyball.serving.app import App
+from flyball.serving.cells import Cells
+from flyball.serving.metrics import Metrics
+from flyball.serving.options import Options
+from flyball.serving.watch import Watch
+from flyball.store import Home, moment, open_database
+
+NOW = moment("2013-06-01T00:00:00Z")
+
+
+@pytest.fixture(scope="session")
+def files() -> Mapping[str, Mapping[str, bytes]]:
+    """Bundle files of four small models: `delay` in two versions, `kind` (three classes), `price` (regression)."""
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"hour": rng.integers(0, 24, 300).astype(float), "distance": rng.normal(800.0, 200.0, 300)})
+    late = (frame.hour + rng.normal(0, 4, 300) > 12).astype(int)
+    kind = np.digitize(frame.hour, [8, 16]).astype(str)
+
+    def bundle(model: str, task: Any, fitted: Any, positive: str | None) -> dict[str, bytes]:
+        contract = infer_contract(
+            frame, model=model, task=task, features=["hour", "distance"], classes=classes_of(fitted), positive=positive
+        )
+        return {"model.onnx": compile_model(fitted, contract), "contract.json": orjson.dumps(contract.to_json())}
+
+    return {
+        "delay/1": bundle("delay", "binary", LogisticRegression().fit(frame, late), "1"),
+        "delay/2": bundle("delay", "binary", LogisticRegression(C=0.001).fit(frame, late), "1"),
+        "kind/1": bundle("kind", "multiclass", LogisticRegression(max_iter=1000).fit(frame / [1, 100], kind), None),
+        "price/1": bundle("price", "regression", LinearRegression().fit(frame, frame.distance / 2), None),
+    }
+
+
+@dataclass(slots=True)
+class Installed:
+    """A home with bundles in it, and a way to deploy them."""
+
+    home: Home
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def deploy(
+        self, model: str, live: int, shadow: tuple[int, ...] = (), columns: Mapping[str, Any] | None = None
+    ) -> Deployment:
+        database = open_database(self.home)
+        numbers = (live, *shadow)
+        record = Deployment(
+            model=model,
+            generation=0,
+            live=live,
+            bundles={number: (f"runs/{model}-{number}", self.digests[f"{model}/{number}"]) for number in numbers},
+            shadow=shadow,
+            columns=columns or {},
+            at=NOW,
+        )
+        with database.write() as tx:
+            before = current(tx, model)
+            done = deploy(tx, record, replaces=before.generation if before else None, who="test", why="test")
+        database.close()
+        return done
+
+
+@pytest.fixture
+def installed(tmp_path: Path, files: Mapping[str, Mapping[str, bytes]]) -> Installed:
+    """A home with every bundle in place and nothing deployed."""
+    home = Home(tmp_path / "home").made()
+    result = Installed(home)
+    for name, content in files.items():
+        result.digests[name] = write_bundle(home.runs / name.replace("/", "-"), content)
+    return result
+
+
+@dataclass(slots=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+class Client:
+    """Calls an application as a server would."""
+
+    def __init__(self, app: App, watch: Watch, home: Home, log: list[Mapping[str, Any]], executor: Executor) -> None:
+        self.app = app
+        self.watch = watch
+        self.home = home
+        self.log = log
+        self.executor = executor
+
+    def look(self) -> None:
+        self.watch.look()
+        self.app.switch(self.watch.roster)
+
+    def get(self, path: str, method: str = "GET") -> Reply:
+        return self.send(method, path)
+
+    def post(self, path: str, value: Any, **headers: str) -> Reply:
+        return self.send("POST", path, value if isinstance(value, bytes) else orjson.dumps(value), headers)
+
+    def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
+        return self.chunks(method, path, [body], {"content-length": str(len(body)), **(headers or {})})
+
+    def chunks(self, method: str, path: str, parts: list[bytes | None], headers: Mapping[str, str]) -> Reply:
+        """A request whose body comes in parts; None: the next part never comes."""
+        return asyncio.run(self._chunks(method, path, parts, headers))
+
+    async def _chunks(self, method: str, path: str, parts: list[bytes | None], headers: Mapping[str, str]) -> Reply:
+        waiting = list(parts)
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> Mapping[str, Any]:
+            part = waiting.pop(0)
+            while part is None:
+                await asyncio.sleep(0)
+                self.app.bodies.sweep()
+            return {"type": "http.request", "body": part, "more_body": bool(waiting)}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": [(k.replace("_", "-").lower().encode(), v.encode()) for k, v in headers.items()],
+        }
+        shadows = asyncio.create_task(self.app.shadows.run())
+        await self.app(scope, receive, send)
+        await self.app.shadows.drained()
+        shadows.cancel()
+        start, *rest = sent
+        body = b"".join(message["body"] for message in rest)
+        fields = {name.decode(): value.decode() for name, value in start["headers"]}
+        return Reply(start["status"], fields, body)
+
+    def journal(self, kind: str = "predictions") -> list[dict[str, Any]]:
+        """Every line written so far."""
+        return [
+            orjson.loads(line)
+            for path in sorted(self.home.journal.glob(f"{kind}-*.jsonl"))
+            for line in path.read_bytes().splitlines()
+        ]
+
+    def metric(self, name: str) -> float:
+        """The value of one sample, named as it stands in /metrics; 0 where it is absent."""
+        for line in self.get("/metrics").body.decode().splitlines():
+            if line.rpartition(" ")[0] == name:
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+
+@pytest.fixture
+def start(installed: Installed) -> Iterator[Callable[..., Client]]:
+    """Starts an application over `installed`; ends it with the test."""
+    ends: list[Callable[[], None]] = []
+
+    def started(**options: Any) -> Client:
+        home = installed.home
+        settings = Options(**options)
+        log: list[Mapping[str, Any]] = []
+        cells = Cells(home.serving / "metrics", len(ends))
+        predictions, outcomes = Segment(home.journal, "predictions"), Segment(home.journal, "outcomes")
+        executor = ThreadPoolExecutor(1)
+        watch = Watch(home, settings.models)
+        app = App(
+            options=settings,
+            metrics=Metrics(cells),
+            metrics_folder=home.serving / "metrics",
+            predictions=predictions,
+            outcomes=outcomes,
+            salt=b"salt",
+            executor=executor,
+            log=log.append,
+        )
+        app.switch(watch.start())
+        ends.extend([executor.shutdown, cells.close, predictions.close, outcomes.close, watch.close])
+        return Client(app, watch, home, log, executor)
+
+    yield started
+    for end in ends:
+        end()
+
+
+@pytest.fixture
+def client(installed: Installed, start: Callable[..., Client]) -> Client:
+    """An application that serves `delay` version 1."""
+    installed.deploy("delay", 1)
+    return start()
