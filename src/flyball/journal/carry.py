@@ -18,8 +18,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flyball.journal.layout import parquet_files, partition
+from flyball.journal.layout import parquet_files, partition, write_draft
 from flyball.journal.line import OutcomeLine, PredictionLine, parse_line
+from flyball.journal.merge import SMALL_FILES, finish_merge, merge
 from flyball.journal.rows import IDENTITY, Place, identities, tables
 from flyball.journal.segment import SUFFIX
 from flyball.store.clock import stamp
@@ -42,6 +43,8 @@ TRANSITIONS = (
     "placed",  # a Parquet file is in the lake, the database knows nothing of it
     "advanced",  # the batch is done, its segments are still there
     "swept",  # a segment is deleted, its row is still there
+    "merging",  # a merge is recorded, nothing is swapped
+    "merged",  # the merged file is in the lake, and so are those it replaces
 )
 
 #: Segment's name -> first byte, and the one after the last.
@@ -74,13 +77,19 @@ def carry(
     *,
     now: datetime,
     batch_bytes: int = BATCH_BYTES,
+    small_files: int = SMALL_FILES,
     checkpoint: Callable[[str], object] = lambda _: None,
 ) -> Carried:
-    """Bring every whole journal line into the lake, once. Waits while another process does the same."""
+    """Bring every whole journal line into the lake, once. Waits while another process does the same.
+
+    Reads about `batch_bytes` of journal at once, and merges a partition it wrote to that has `small_files` small files.
+    """
     total = Carried()
+    places: set[Place] = set()
     with _alone(home):
+        finish_merge(home, checkpoint)
         for row in database.all("SELECT id, plan FROM lake_batch WHERE done_at IS NULL ORDER BY id"):
-            total += _finish(home, database, row["id"], row["plan"], now, checkpoint)
+            total += _finish(home, database, row["id"], row["plan"], now, places, checkpoint)
         more = True
         while more:
             plan, more = _plan(home, _carried_bytes(database), batch_bytes)
@@ -89,8 +98,10 @@ def carry(
                 with database.write() as tx:
                     batch = tx.insert("INSERT INTO lake_batch (plan) VALUES (:plan)", plan=text)
                 checkpoint("planned")
-                total += _finish(home, database, batch, text, now, checkpoint)
+                total += _finish(home, database, batch, text, now, places, checkpoint)
         _sweep(home, database, checkpoint)
+        for place in sorted(places):
+            merge(home, partition(home, *place), place[0], small_files, checkpoint)
     return total
 
 
@@ -159,15 +170,22 @@ def _whole_until(file: IO[bytes], start: int, room: int, *, dead: bool) -> tuple
 
 
 def _finish(
-    home: Home, database: Database, batch: int, plan_text: str, now: datetime, checkpoint: Callable[[str], object]
+    home: Home,
+    database: Database,
+    batch: int,
+    plan_text: str,
+    now: datetime,
+    places: set[Place],
+    checkpoint: Callable[[str], object],
 ) -> Carried:
-    """Carry one planned batch out; doing it again gives the same files."""
+    """Carry one planned batch out; doing it again gives the same files. Adds where it wrote to `places`."""
     plan: Plan = orjson.loads(plan_text)
     lines, carried = _read(home, plan)
     # The plan's own digest keeps batches of a restored database off the files of the lost one.
     name = f"b{batch}-{derived_id(plan_text)[:8]}.parquet"
     for place, table in sorted(tables(lines).items(), key=lambda item: item[0]):
         carried += _write(home, place, table, name, checkpoint)
+        places.add(place)
     with database.write() as tx:
         for segment, (_, end) in plan.items():
             tx.run(
@@ -209,11 +227,7 @@ def _write(home: Home, place: Place, table: pa.Table, name: str, checkpoint: Cal
     new = _newcomers(folder, table, place, but=name)
     if new.num_rows:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.draft"
-        with draft.open("wb") as file:
-            pq.write_table(new, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
+        draft = write_draft(folder, name, new)
         checkpoint("drafted")
         draft.replace(folder / name)
         checkpoint("placed")

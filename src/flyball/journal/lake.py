@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from flyball.journal.layout import OUTCOMES, PREDICTIONS, SCHEMAS, TIME, Kind, date_of, lake_files
+from flyball.journal.layout import METADATA, OUTCOMES, PREDICTIONS, SCHEMAS, TIME, Kind, date_of, lake_files, steady
 from flyball.store.clock import stamp
 
 if TYPE_CHECKING:
@@ -71,28 +71,32 @@ FROM rows LEFT JOIN latest ON latest.id = rows.id
 
 def predictions(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
     """Live predictions in the window, in event order; columns of `layout.PREDICTIONS`."""
-    return _query(f"FROM {_window(home, model, start, end, 'live')} ORDER BY timestamp, id")
+    with steady(home):
+        return _query(f"FROM {_window(home, model, start, end, 'live')} ORDER BY timestamp, id")
 
 
 def shadow(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
     """What shadow versions said to the same rows; a row's id is its live prediction's."""
-    return _query(f"FROM {_window(home, model, start, end, 'shadow')} ORDER BY timestamp, id, version")
+    with steady(home):
+        return _query(f"FROM {_window(home, model, start, end, 'shadow')} ORDER BY timestamp, id, version")
 
 
 def answered_keys(home: Home, model: str, start: datetime, end: datetime) -> set[str]:
     """Keys that got a live prediction in the window."""
-    rows = _window(home, model, start, end, "live")
-    return set(_query(f"SELECT DISTINCT key FROM {rows} WHERE key IS NOT NULL")["key"].to_pylist())
+    with steady(home):
+        rows = _window(home, model, start, end, "live")
+        return set(_query(f"SELECT DISTINCT key FROM {rows} WHERE key IS NOT NULL")["key"].to_pylist())
 
 
 def outcomes(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
     """Outcomes whose own time (else the time they were received) lies in the window; columns of `layout.OUTCOMES`."""
-    source = _source("outcomes", lake_files(home, "outcomes", model, date_of(start), _last_date(end)))
     at = "coalesce(timestamp, received_at)"
-    return _query(
-        f"SELECT {', '.join(OUTCOMES.names)} FROM {source}"
-        f" WHERE {at} >= {_time(start)} AND {at} < {_time(end)} ORDER BY {at}, received_at, outcome_id"
-    )
+    with steady(home):
+        source = _source("outcomes", lake_files(home, "outcomes", model, date_of(start), _last_date(end)))
+        return _query(
+            f"SELECT {', '.join(OUTCOMES.names)} FROM {source}"
+            f" WHERE {at} >= {_time(start)} AND {at} < {_time(end)} ORDER BY {at}, received_at, outcome_id"
+        )
 
 
 def scored(
@@ -111,18 +115,24 @@ def scored(
     null where nothing is known. `known_by` leaves out every outcome that came true later, so the past can be replayed.
     Opens every outcome file from `start` to `known_by`.
     """
-    told = _told(home, model, start, name, known_by)
-    sql = _SCORED.format(
-        rows=_window(home, model, start, end, role), live=_owners(home, model, start, known_by, told), outcomes=told
-    )
-    return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version")
+    with steady(home):
+        told = _told(home, model, start, name, known_by)
+        owners = _owners(home, model, start, known_by, told)
+        sql = _SCORED.format(rows=_window(home, model, start, end, role), live=owners, outcomes=told)
+        return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version")
+
+
+def union(kind: Kind, files: list[str]) -> pa.Table:
+    """All rows of some of the lake's files as one table, ready to be a file of the lake itself."""
+    names = ", ".join(SCHEMAS[kind].names)
+    return _query(f"SELECT {names} FROM {_source(kind, files)}").replace_schema_metadata(METADATA)
 
 
 def connect(home: Home, model: str) -> Any:
     """A DuckDB connection of its own with the views `predictions`, `shadow`, `outcomes` and `scored` over one model's lake.
 
     The views see what was carried before this call, and are empty, with types, where nothing was. `scored` has outcomes
-    called `label`.
+    called `label`. Ask soon: a merge may replace the files it saw.
     """
     connection = _opened()
     every = _source("predictions", lake_files(home, "predictions", model))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flyball.store.files import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +89,9 @@ def lake_files(home: Home, kind: Kind, model: str, first: str | None = None, las
     except FileNotFoundError:
         return []
     wanted = [name for name in names if (first is None or name[5:] >= first) and (last is None or name[5:] <= last)]
-    return [str(folder / name / file) for name in wanted for file in parquet_files(folder / name)]
+    files = [str(folder / name / file) for name in wanted for file in parquet_files(folder / name)]
+    replaced = _replaced(home)
+    return [file for file in files if file not in replaced] if replaced else files
 
 
 def parquet_files(folder: Path) -> list[str]:
@@ -91,3 +100,42 @@ def parquet_files(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir() if path.name.endswith(".parquet"))
     except FileNotFoundError:
         return []
+
+
+def write_draft(folder: Path, name: str, table: pa.Table) -> Path:
+    """`table` on disk beside where it shall be called `name`; readers do not see it until it is renamed."""
+    draft = folder / f".{name}.draft"
+    with draft.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+@contextmanager
+def steady(home: Home, *, swapping: bool = False) -> Iterator[None]:
+    """While held, no merge changes which files there are. Readers share it and wait for a swap's few milliseconds."""
+    try:
+        file = (home.lake / ".swap.lock").open("ab")
+    except OSError:
+        # No lake yet, or one this reader may not write to: it reads without waiting.
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX if swapping else fcntl.LOCK_SH)
+        yield
+
+
+def merge_record(home: Home) -> Path:
+    """What is being merged into what; there is one while a merge is under way, or was when its process died."""
+    return home.lake / ".merge.json"
+
+
+def _replaced(home: Home) -> set[str]:
+    """Files that a merge, killed half-way through its swap, has replaced but not yet deleted."""
+    try:
+        said = read_json(merge_record(home))
+    except FileNotFoundError:
+        return set()
+    folder = home.lake / said["folder"]
+    return {str(folder / name) for name in said["of"]} if (folder / said["into"]).exists() else set()

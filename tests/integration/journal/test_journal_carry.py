@@ -34,7 +34,8 @@ def die(name):
         os._exit(9)
 
 home = Home(Path(sys.argv[1]))
-carried = carry(home, open_database(home), now=datetime(2013, 3, 1, tzinfo=UTC), batch_bytes=2000, checkpoint=die)
+carried = carry(home, open_database(home), now=datetime(2013, 3, 1, tzinfo=UTC), batch_bytes=2000, small_files=3,
+    checkpoint=die)
 os.write(2, f"{carried.predictions} {carried.outcomes}".encode())
 """
 
@@ -93,9 +94,52 @@ def test_a_carrier_killed_anywhere_leaves_each_row_once(journal: Any, point: int
     assert journal.carry() == Carried()
 
 
+#: What a batch goes through that makes its partition's third small file.
+MERGE_STEPS = ("planned", "drafted", "placed", "advanced", "drafted", "merging", "merged")
+
+
+@pytest.mark.parametrize("point", range(len(MERGE_STEPS)), ids=[f"{i}-{name}" for i, name in enumerate(MERGE_STEPS)])
+def test_a_merge_killed_anywhere_shows_each_row_once(journal: Any, point: int) -> None:
+    """Readers see the old files or the new one, also before another carrier finishes the merge."""
+    for name in "ab":
+        journal.predict(name, features={name: [name]})
+        journal.carry()
+    journal.predict("c")
+    with carrier(journal, point) as killed:
+        said = killed.communicate()[0].split()
+    assert killed.returncode == 9
+    assert tuple(said) == MERGE_STEPS[: point + 1]
+    assert lake_ids(journal) == (["a", "b"] if point < STEPS.index("placed") else ["a", "b", "c"])
+
+    journal.carry(small_files=3)
+
+    journal.predict("d")
+    journal.carry(small_files=3)
+    assert lake_ids(journal) == ["a", "b", "c", "d"]
+    assert not (journal.home.lake / ".merge.json").exists()
+    assert lake.predictions(journal.home, "flights", DAY, NEXT)["features"].to_pylist()[:3] == [
+        {"a": "a", "b": None, "x": None},
+        {"a": None, "b": "b", "x": None},
+        {"a": None, "b": None, "x": 1.0},
+    ]
+
+
+def test_small_files_are_merged_and_still_known(journal: Any) -> None:
+    """One file instead of many, of the same lake; a retry of what is in it is still a duplicate."""
+    for name in "abcd":
+        journal.predict(name)
+        journal.carry(small_files=4)
+    (file,) = journal.home.lake.rglob("*.parquet")
+    assert pq.read_schema(file).metadata[b"flyball.lake"] == b"1"
+    journal.predict("a", "e")
+    carried = journal.carry()
+    assert (carried.predictions, carried.duplicates) == (1, 1)
+    assert lake_ids(journal) == ["a", "b", "c", "d", "e"]
+
+
 def test_every_transition_has_a_kill_point() -> None:
     """A transition added to the list without a kill above fails here."""
-    assert set(STEPS) == set(TRANSITIONS)
+    assert {*STEPS, *MERGE_STEPS} == set(TRANSITIONS)
 
 
 def test_two_carriers_share_the_work(journal: Any) -> None:
