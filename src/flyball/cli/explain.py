@@ -62,8 +62,8 @@ def _rows(home: Home, model: str, view: str, prediction: str) -> list[Found]:
     from flyball.journal.lake import connect  # DuckDB and pyarrow: `explain --help` does without
 
     with closing(connect(home, model)) as lake:
-        found = lake.execute(f"SELECT * FROM {view} WHERE id = ? ORDER BY received_at", [prediction])  # noqa: S608
-        return list(found.fetch_arrow_table().to_pylist())
+        sql = f"SELECT * FROM {view} WHERE id = ? ORDER BY received_at"  # noqa: S608  # one of this file's own names
+        return list(lake.sql(sql, params=[prediction]).to_arrow_table().to_pylist())
 
 
 def render(row: Found, outcomes: list[Found], version: Version, verdict: Verdict | None, move: Tenure | None) -> str:

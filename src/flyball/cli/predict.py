@@ -46,6 +46,8 @@ def predict(place: Place, version: str, source: Path, target: Path, as_json: boo
         if not rows:
             raise Mistake(f"{source} has no rows; there is nothing to score")
         draft.replace(target)
+    except ValueError as error:  # the root of what pandas and pyarrow raise for files they cannot read
+        raise Mistake(f"{source} cannot be read as {source.suffix}: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
     document = {"model": found.model, "version": found.number, "rows": rows, "out": str(target)}

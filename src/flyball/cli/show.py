@@ -40,7 +40,9 @@ def minute(at: datetime) -> str:
 
 
 def span(start: datetime | None, end: datetime | None) -> str:
-    """`2013-01-01 00:00Z .. 2013-03-01 00:00Z`, either end open."""
+    """`2013-01-01 00:00Z .. 2013-03-01 00:00Z`, either end open; of rows that carry no time: so."""
+    if start is None and end is None:
+        return "without times"
     return " .. ".join(minute(at) if at else "…" for at in (start, end))
 
 

@@ -6,6 +6,7 @@ What stands in the file beside the features comes out as it went in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,21 @@ _MISSING = ("", "NA", "NaN", "nan", "null", "None")
 def answer_csv(source: Path, target: Path, contract: Contract, answer: Answer) -> int:
     """Every row of a CSV file with its answers; how many. Text is kept as it stands, numbers too."""
     rows = 0
-    pieces = pd.read_csv(source, dtype=str, keep_default_na=False, chunksize=PIECE)
-    for piece in pieces:
-        _refuse_taken(piece.columns, answers := answer(columns_from_frame(contract, _typed(piece, contract))))
-        piece.assign(**answers).to_csv(target, mode="a", header=not rows, index=False)
-        rows += len(piece)
+    with pd.read_csv(source, dtype=str, keep_default_na=False, chunksize=PIECE) as pieces:
+        for piece in pieces:
+            answers = answer(columns_from_frame(contract, _typed(piece, contract)))
+            _refuse_taken(piece.columns, answers)
+            piece.assign(**answers).to_csv(target, mode="a", header=not rows, index=False)
+            rows += len(piece)
     return rows
 
 
 def answer_parquet(source: Path, target: Path, contract: Contract, answer: Answer) -> int:
     """Every row of a Parquet file with its answers; how many."""
-    rows, writer = 0, None
-    with pq.ParquetFile(source) as file:
+    rows = 0
+    with ExitStack() as stack:
+        file = stack.enter_context(pq.ParquetFile(source))
+        writer: pq.ParquetWriter | None = None
         for batch in file.iter_batches(batch_size=PIECE):
             piece = pa.Table.from_batches([batch])
             names = [name for name in contract.names() if name in piece.column_names]
@@ -55,11 +59,9 @@ def answer_parquet(source: Path, target: Path, contract: Contract, answer: Answe
             _refuse_taken(piece.column_names, answers)
             for name, values in answers.items():
                 piece = piece.append_column(name, pa.array(values))
-            writer = writer or pq.ParquetWriter(target, piece.schema)
+            writer = writer or stack.enter_context(pq.ParquetWriter(target, piece.schema))
             writer.write_table(piece)
             rows += piece.num_rows
-    if writer is not None:
-        writer.close()
     return rows
 
 

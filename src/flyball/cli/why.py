@@ -73,7 +73,7 @@ def render_verdict(verdict: Verdict) -> str:
     against = f"against v{verdict.champion}" if verdict.champion is not None else "no champion"
     days = f", {verdict.days} days" if verdict.days else ""
     head = (
-        f"gate {'passed' if verdict.passed else 'REFUSED'}: {verdict.model}, a {verdict.occasion}, {against}, "
+        f"gate {'passed' if verdict.passed else 'REFUSED'}: {verdict.model}, {_OCCASIONS[verdict.occasion]}, {against}, "
         f"on {verdict.rows:,} held-out rows{days}, {span(verdict.data_start, verdict.data_end)}"
     )
     rows = [
@@ -82,6 +82,9 @@ def render_verdict(verdict: Verdict) -> str:
     ]
     text = table(("RULE", "CANDIDATE", "CHAMPION", "DIFFERENCE", ""), rows, empty="no rule applies to a first version")
     return "\n".join([head, text, *(printable(item.why) for item in verdict.results if not item.passed)])
+
+
+_OCCASIONS = {"first": "a first version", "change": "another recipe", "refresh": "the same recipe on newer data"}
 
 
 def _difference(item: RuleResult) -> str | None:

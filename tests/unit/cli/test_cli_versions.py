@@ -123,7 +123,7 @@ def test_a_gate_that_passed_exits_0_and_one_that_refused_3(told: Told) -> None:
     assert (passed.exit_code, refused.exit_code) == (0, 3)
     head, heads, line = passed.stdout.splitlines()
     assert head == (
-        "gate passed: flight-delay, a change, against v1, on 6,402 held-out rows, 7 days, "
+        "gate passed: flight-delay, another recipe, against v1, on 6,402 held-out rows, 7 days, "
         "2013-03-24 12:00Z .. 2013-03-31 12:00Z"
     )
     assert heads.split() == ["RULE", "CANDIDATE", "CHAMPION", "DIFFERENCE"]
