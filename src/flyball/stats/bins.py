@@ -50,7 +50,8 @@ def as_numbers(column: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 def quantiles(ordered: npt.NDArray[np.float32], shares: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Values of the sorted, non-empty sample at these shares, without interpolation (inverted distribution function)."""
-    index = np.ceil(np.asarray(shares) * len(ordered)).astype(np.int64) - 1
+    # 0.15 * 100 is a hair above 15 in floating point; a hair must not be a row.
+    index = np.ceil(np.asarray(shares) * len(ordered) - 1e-6).astype(np.int64) - 1
     values: npt.NDArray[np.float32] = ordered[np.clip(index, 0, len(ordered) - 1)]
     return values
 

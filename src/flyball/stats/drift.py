@@ -192,7 +192,9 @@ def _location(known: FeatureReference, seen: FeatureProfile, days: Tally | None,
     if days is None:
         middle, sd, reach = iid_limit(overall, variance / total.rows[0], variance / seen.n, level)
     else:
-        middle, sd, reach = day_limit(days.bends / STEPS / days.rows, variance / days.rows, variance / seen.n, level)
+        middle, sd, reach = day_limit(
+            days.bends / STEPS / days.rows, variance / days.rows, value, variance / seen.n, level
+        )
     z = float(np.clip((value - middle) / max(sd, 1 / STEPS), -1e6, 1e6))
     shift = float(np.clip((value - overall) / max(known.ruler.bent_sd, 1 / STEPS), -1e6, 1e6))
     limit = Limit(mean=0.0, threshold=reach, strength=abs(z) / reach)
@@ -203,17 +205,19 @@ def _missing(known: FeatureReference, seen: FeatureProfile, days: Tally | None, 
     """The share of missing values against the days' shares; fewer than usual alarm too."""
     rows, total = seen.n + seen.missing, known.tally.total()
     everything = total.rows[0] + total.missing[0]
-    value, usual = seen.missing / rows, total.missing[0] / everything
+    value, usual, point = seen.missing / rows, total.missing[0] / everything, float(arcsine(seen.missing, rows))
     if days is None:
         centre = float(arcsine(total.missing[0], everything))
         middle, sd, reach = iid_limit(centre, 1 / (4 * everything), 1 / (4 * rows), level)
     else:
         size = days.rows + days.missing
-        middle, sd, reach = day_limit(arcsine(days.missing, size), 1 / (4 * size), 1 / (4 * rows), level)
-    apart = float(arcsine(seen.missing, rows)) - middle
-    edge = np.clip(middle + np.copysign(reach * sd, apart), 0, np.pi / 2)
+        middle, sd, reach = day_limit(arcsine(days.missing, size), 1 / (4 * size), point, 1 / (4 * rows), level)
+    apart = point - middle
+    alarm = abs(apart) > reach * sd and abs(value - usual) >= MIN_SHARE
+    # The upper limit is shown, but for an alarm that crossed the lower one.
+    edge = np.clip(middle + (-reach if alarm and apart < 0 else reach) * sd, 0, np.pi / 2)
     limit = Limit(mean=float(usual), threshold=float(np.sin(edge) ** 2), strength=abs(apart) / (reach * sd))
-    return _statistic(value, limit, value - usual, alarm=abs(apart) > reach * sd and abs(value - usual) >= MIN_SHARE)
+    return _statistic(value, limit, value - usual, alarm=alarm)
 
 
 def _statistic(value: float, limit: Limit, effect: float, *, alarm: bool) -> Statistic:

@@ -52,7 +52,7 @@ def distance_limit(method: str, value: float, window: Ints, blocks: Ints, total:
     own = own + (growth - 1) * np.minimum(own, 2 * noise)
     power = _POWER[method]
     scaled = own**power
-    middle, reach = scaled.mean(), _reach(len(own), level) * scaled.std(ddof=1)
+    middle, reach = scaled.mean(), _reach(scaled, level) * scaled.std(ddof=1)
     return Limit(
         mean=float(own.mean()),
         threshold=float((middle + reach) ** (1 / power)),
@@ -76,15 +76,17 @@ def iid_distance_limit(method: str, value: float, window: Ints, total: Ints, lev
     return Limit(mean=float(mean), threshold=float(threshold), strength=_strength(value - mean, threshold - mean))
 
 
-def day_limit(values: Floats, noise: Floats, window_noise: float, level: float) -> tuple[float, float, float]:
-    """Middle, one predictive standard deviation and its two-sided multiple for a mean or a share, from days' values.
+def day_limit(
+    values: Floats, noise: Floats, value: float, window_noise: float, level: float
+) -> tuple[float, float, float]:
+    """Middle, one predictive standard deviation and its multiple that is the limit, for a mean or a share among days'.
 
-    `noise`, shape (k,), and `window_noise` are the sampling variances of a day's and the window's value.
+    `noise`, shape (k,), and `window_noise` are the sampling variances of a day's and the window's value. Two-sided.
     """
-    k = len(values)
     between = max(values.var(ddof=1) - noise.mean(), 0)
-    sd = float(np.sqrt((between + window_noise) * (1 + 1 / k)))
-    return float(values.mean()), sd, float(stdtrit(k - 1, 1 - level / 2))
+    sd = float(np.sqrt(between + window_noise))
+    side = np.copysign(1, value - values.mean())
+    return float(values.mean()), sd, _reach(side * values, level / 2)
 
 
 def iid_limit(value: float, noise: float, window_noise: float, level: float) -> tuple[float, float, float]:
@@ -97,8 +99,26 @@ def arcsine(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
     return np.asarray(np.arcsin(np.sqrt((np.asarray(part) + 0.375) / (np.asarray(whole) + 0.75))))
 
 
-def _reach(k: int, level: float) -> float:
-    return float(stdtrit(k - 1, 1 - level) * np.sqrt(1 + 1 / k))
+def _reach(values: Floats, level: float) -> float:
+    """The upper limit among days' values, in their standard deviations from their mean.
+
+    Days skewed upward beyond chance (a standard error of the skewness) reach as far as a shifted lognormal of that
+    skewness does at the normal limit's probability (Johnson 1949, family SL).
+    """
+    k = len(values)
+    normal = float(stdtrit(k - 1, 1 - level) * np.sqrt(1 + 1 / k))
+    skewness = _skewness(values) - np.sqrt(6 / k)
+    if skewness <= 0:
+        return normal
+    root = skewness * np.sqrt(1 + skewness**2 / 4)
+    squared = np.cbrt(1 + skewness**2 / 2 + root) + np.cbrt(1 + skewness**2 / 2 - root) - 1
+    return float((np.exp(np.sqrt(np.log(squared)) * normal) / np.sqrt(squared) - 1) / np.sqrt(squared - 1))
+
+
+def _skewness(values: Floats) -> float:
+    apart = values - values.mean()
+    variance = (apart**2).mean()
+    return float((apart**3).mean() / variance**1.5) if variance > 0 else 0.0
 
 
 def _strength(distance: float, reach: float) -> float:

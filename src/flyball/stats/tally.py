@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Sums are kept in integer steps of a scale / STEPS, which makes them exact (below 2**53) and their order immaterial.
 STEPS = 2**20
+#: Interquartile ranges from the median where values begin to count by their logarithm: about four standard deviations.
+BEND = 3.0
 #: Single values enter the mean at most this many standard deviations from the reference's mean.
 MEAN_CLIP = 1024.0
 
@@ -43,11 +45,11 @@ class Ruler:
         return np.clip((values.astype(np.float64) - self.mean) / self.unit, -MEAN_CLIP * STEPS, MEAN_CLIP * STEPS)
 
     def bent(self, values: npt.NDArray[np.float32]) -> Floats:
-        """asinh((x - median) / spread): straight near the middle, logarithmic far out.
+        """asinh((x - median) / (BEND * spread)): straight near the middle, logarithmic far out.
 
         Its mean moves with any shift, however far (it has no ceiling), yet a few huge values cannot make it jump.
         """
-        bent: Floats = np.arcsinh((values.astype(np.float64) - self.median) / self.spread)
+        bent: Floats = np.arcsinh((values.astype(np.float64) - self.median) / (BEND * self.spread))
         return bent
 
 

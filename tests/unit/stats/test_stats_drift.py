@@ -1,0 +1,225 @@
+"""Drift verdicts: quiet days stay quiet at the stated rate, and what matters is found."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from flyball.errors import Mistake
+from flyball.stats.drift import DriftVerdict, judge
+from flyball.stats.profile import Reference, fit_reference, profile_window
+
+Columns = dict[str, npt.NDArray[Any]]
+RNG = np.random.Generator
+
+FEATURES = 16
+DAYS = 60
+ROWS = 1_000
+
+
+def numbers(rng: RNG, *, rows: int = ROWS, day_sd: float = 0.0, hours: bool = False) -> Columns:
+    """A day of 16 numbers; each day moves each of them by day_sd, and with `hours` rows of an hour share one value."""
+    columns = {}
+    for index in range(FEATURES):
+        values = np.repeat(rng.normal(size=25), 40) if hours else rng.normal(size=rows)
+        columns[f"f{index:02d}"] = values + day_sd * rng.normal()
+    return columns
+
+
+def levels(rng: RNG, share: float) -> Columns:
+    return {"c": np.where(rng.random(ROWS) < share, "rare", "usual").astype(object)}
+
+
+def learn(days: list[Columns], *, by_day: bool = True) -> Reference:
+    columns = {name: np.concatenate([day[name] for day in days]) for name in days[0]}
+    kinds = {name: "category" if values.dtype == object else "number" for name, values in columns.items()}
+    sizes = [len(next(iter(day.values()))) for day in days]
+    return fit_reference(columns, kinds, np.repeat(np.arange(len(days)), sizes) if by_day else None)
+
+
+def verdict_on(reference: Reference, day: Columns, **settings: Any) -> DriftVerdict:
+    return judge(reference, profile_window(reference, day), **{"false_alarms": 0.01, **settings})
+
+
+def test_quiet_days_are_steady() -> None:
+    """Forty quiet days with day effects, stated 1 %: more than two alarms have a chance of 1 in 100."""
+    rng = np.random.default_rng(11)
+    reference = learn([numbers(rng, day_sd=0.1) for _ in range(DAYS)])
+    alarms = [verdict_on(reference, numbers(rng, day_sd=0.1)).verdict == "drift" for _ in range(40)]
+    assert sum(alarms) <= 2
+
+
+def test_values_shared_by_the_rows_of_an_hour_are_quiet_by_days_and_alarm_by_rows() -> None:
+    """25 weather readings a day under 1,000 rows: an iid test alarms every day, days as the sample do not."""
+    rng = np.random.default_rng(0)
+    days = [numbers(rng, day_sd=1, hours=True) for _ in range(DAYS)]
+    by_rows, by_days = learn(days, by_day=False), learn(days)
+    for _ in range(5):
+        day = numbers(rng, day_sd=1, hours=True)
+        assert verdict_on(by_rows, day).verdict == "drift"
+        assert verdict_on(by_days, day).verdict == "steady"
+
+
+@pytest.mark.parametrize("day_sd", [0, 0.1])
+def test_a_shift_of_one_sd_is_found_at_once_and_named(day_sd: float) -> None:
+    """Ten shifted days of ten, one feature of sixteen."""
+    rng = np.random.default_rng(2)
+    reference = learn([numbers(rng, day_sd=day_sd) for _ in range(DAYS)])
+    for _ in range(10):
+        day = numbers(rng, day_sd=day_sd)
+        day["f07"] = day["f07"] + 1
+        assert verdict_on(reference, day).alarming[0] == "f07"
+
+
+def test_a_level_that_doubles_its_share_is_found() -> None:
+    """10 % to 20 % of 1,000 rows: psi only 0.08, but a share of ten rows in a hundred has moved."""
+    rng = np.random.default_rng(3)
+    reference = learn([levels(rng, 0.1) for _ in range(DAYS)])
+    assert verdict_on(reference, levels(rng, 0.1)).verdict == "steady"
+    found = verdict_on(reference, {"c": np.repeat(np.array(["rare", "usual"], dtype=object), [200, 800])})
+    assert found.verdict == "drift"
+    assert found.features[0].statistics["psi"].effect == pytest.approx(0.1, abs=0.005)
+
+
+def test_an_unseen_level_is_found_and_told() -> None:
+    """One row in ten of a level training never saw."""
+    rng = np.random.default_rng(4)
+    reference = learn([levels(rng, 0.1) for _ in range(DAYS)])
+    day = levels(rng, 0.1)
+    day["c"][:100] = "new"
+    found = verdict_on(reference, day)
+    assert found.verdict == "drift"
+    assert "100 rows with an unseen level" in found.features[0].why
+
+
+@pytest.mark.parametrize("gone", [math.nan, math.inf])
+def test_values_that_go_missing_are_found(gone: float) -> None:
+    """0 % to 20 %, as nan or as infinity."""
+    rng = np.random.default_rng(5)
+    reference = learn([numbers(rng) for _ in range(DAYS)])
+    day = numbers(rng)
+    day["f03"][rng.random(ROWS) < 0.2] = gone
+    found = verdict_on(reference, day)
+    assert found.alarming == ("f03",)
+    assert found.features[3].statistics["missing"].alarm
+
+
+def test_missing_values_that_stop_are_found_too() -> None:
+    """30 % to 0 %: a default was filled in somewhere."""
+    rng = np.random.default_rng(6)
+
+    def day() -> Columns:
+        return {"x": np.where(rng.random(ROWS) < 0.3, np.nan, rng.normal(size=ROWS))}
+
+    reference = learn([day() for _ in range(DAYS)])
+    assert verdict_on(reference, day()).verdict == "steady"
+    assert verdict_on(reference, {"x": rng.normal(size=ROWS)}).features[0].statistics["missing"].alarm
+
+
+@pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, 1e30, -1e30])
+def test_strange_values_never_hide_a_shift(noise: float) -> None:
+    """A shift of one sd under one per cent of nan, infinities, or huge values of either sign."""
+    rng = np.random.default_rng(7)
+    reference = learn([numbers(rng) for _ in range(DAYS)])
+    day = numbers(rng)
+    day["f00"] = day["f00"] + 1
+    day["f00"][:10] = noise
+    assert verdict_on(reference, day).alarming == ("f00",)
+
+
+def test_a_season_alarms_beyond_the_range_where_bounded_distances_are_at_their_end() -> None:
+    """Winter days differ so much from each other that psi's limit is near its maximum; the location has none."""
+    rng = np.random.default_rng(8)
+
+    def day(mean: float) -> Columns:
+        return {"temp": np.repeat(mean + 8 * rng.normal() + 3 * rng.normal(size=25), 40)}
+
+    reference = learn([day(35) for _ in range(DAYS)])
+    summer = verdict_on(reference, day(85)).features[0]
+    assert summer.statistics["location"].alarm
+    assert summer.statistics["location"].value > 4
+    assert "1000 above the reference's range" in summer.why
+
+
+def test_a_constant_that_becomes_another_alarms() -> None:
+    """Nothing varies, so any share that moves is beyond quiet; in both directions."""
+    reference = learn([{"x": np.full(ROWS, 5.0)} for _ in range(DAYS)])
+    assert verdict_on(reference, {"x": np.full(ROWS, 5.0)}).verdict == "steady"
+    for other in (4.9, 5.1):
+        assert verdict_on(reference, {"x": np.full(ROWS, other)}).verdict == "drift"
+
+
+def test_a_difference_too_small_to_matter_is_quiet_however_certain() -> None:
+    """A shift of 0.1 sd in a million rows is 100 standard errors, and nothing to act on."""
+    rng = np.random.default_rng(9)
+    reference = learn([{"x": rng.normal(size=10_000)} for _ in range(DAYS)])
+    found = verdict_on(reference, {"x": rng.normal(0.1, 1, 1_000_000)})
+    assert found.verdict == "steady"
+    assert found.features[0].statistics["location"].strength > 1
+
+
+@pytest.mark.parametrize("rows", [0, 1, 49])
+def test_too_few_rows_cannot_be_judged(rows: int) -> None:
+    """Never 'steady': silence of too little data is not quiet."""
+    reference = learn([numbers(np.random.default_rng(0)) for _ in range(DAYS)])
+    found = verdict_on(reference, numbers(np.random.default_rng(1), rows=rows))
+    assert found.verdict == "cannot_judge"
+    assert found.features[0].why == f"{rows} rows with a value; at least 50 are needed"
+
+
+def test_a_feature_missing_in_every_row_is_never_steady() -> None:
+    """An alarm where that is new; 'cannot judge' where it was always so."""
+    rng = np.random.default_rng(0)
+    usual = learn([{"x": rng.normal(size=ROWS)} for _ in range(DAYS)])
+    never = learn([{"x": np.full(ROWS, np.nan)} for _ in range(DAYS)])
+    gone = {"x": np.full(ROWS, np.nan)}
+    assert verdict_on(usual, gone).verdict == "drift"
+    assert verdict_on(never, gone).verdict == "cannot_judge"
+
+
+@pytest.mark.parametrize(("days", "null"), [(9, "iid"), (10, "blocks")])
+def test_the_verdict_says_what_quiet_was_learned_from(days: int, null: str) -> None:
+    """Nine days are too few to learn from, ten are enough."""
+    rng = np.random.default_rng(0)
+    reference = learn([numbers(rng) for _ in range(days)])
+    assert verdict_on(reference, numbers(rng)).features[0].null == null
+
+
+def test_only_the_features_asked_for_may_alarm_and_share_the_rate() -> None:
+    """One number has three statistics that can alarm: each gets a third."""
+    rng = np.random.default_rng(0)
+    reference = learn([numbers(rng) for _ in range(DAYS)])
+    day = numbers(rng)
+    day["f00"] = day["f00"] + 2
+    found = verdict_on(reference, day, features=["f01"])
+    assert (found.verdict, found.level) == ("steady", pytest.approx(0.01 / 3))
+
+
+def test_alarming_features_are_ranked_strongest_first() -> None:
+    """Three, one and two standard deviations."""
+    rng = np.random.default_rng(0)
+    reference = learn([numbers(rng) for _ in range(DAYS)])
+    day = numbers(rng)
+    for name, shift in (("f01", 3), ("f02", 1), ("f03", 2)):
+        day[name] = day[name] + shift
+    assert verdict_on(reference, day).alarming == ("f01", "f03", "f02")
+
+
+def test_a_verdict_is_json() -> None:
+    """No nan and no infinity, which JSON does not know, even where nothing varied."""
+    reference = learn([{"x": np.full(ROWS, 5.0)} for _ in range(DAYS)])
+    found = verdict_on(reference, {"x": np.full(ROWS, 6.0)})
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["alarming"] == ["x"]
+
+
+@pytest.mark.parametrize("settings", [{"false_alarms": 0}, {"false_alarms": 1}, {"features": ["nope"]}])
+def test_settings_that_cannot_be_honoured_are_refused(settings: dict[str, Any]) -> None:
+    """Rates outside (0, 1) and unknown features, naming what is allowed."""
+    reference = learn([{"x": np.arange(100.0)}])
+    with pytest.raises(Mistake, match=r"allowed|it has: x"):
+        verdict_on(reference, {"x": np.arange(100.0)}, **settings)
