@@ -100,7 +100,7 @@ def decided(
 
 @router.get("/decisions/{number}", response_model=Decision, summary="One decision with its evidence")
 def decision(number: int, here: Here) -> Response:
-    return json_answer(view.decision(here.database, number))
+    return json_answer(reads.decision(here.database, number))
 
 
 @router.get("/models/{model}/windows", response_model=list[Window], summary="Watched windows, oldest first")

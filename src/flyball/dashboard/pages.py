@@ -47,7 +47,7 @@ def decided(model: str, here: Here) -> Response:
 
 @router.get("/decisions/{number}")
 def decision(number: int, here: Here) -> Response:
-    found = view.decision(here.database, number)
+    found = reads.decision(here.database, number)
     drifts = reads.feature_drifts(found.evidence)
     return page("decision.html", found=found, results=view.rule_results(found.evidence), drifts=drifts)
 

@@ -13,12 +13,15 @@ import orjson
 from flyball.dashboard.records import Alert, DayMetric, FeatureDrift, Loop, Rollout, Statistic, Tenure, Window
 from flyball.errors import NotFound
 from flyball.registry.codec import load_deployment
+from flyball.registry.decisions import Decision
 from flyball.registry.projects import projects
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Database, Row, moment
 
 #: for how long the loop takes its lease (flyball.loop.process.LEASE_S; importing that module loads the whole loop).
 LEASE_S = 60.0
+
+_DECISION = "SELECT id, model, at, kind, subject, verdict, reason, evidence FROM decision"
 
 #: the first of these that was measured is shown when the project does not name its own.
 _PREFERENCE = tuple(dict.fromkeys(name for names in METRIC_NAMES.values() for name in names))
@@ -157,6 +160,34 @@ def history(database: Database, model: str) -> tuple[Tenure, ...]:
     return tuple(found)
 
 
+def decision(database: Database, number: int) -> Decision:
+    """One decision with its evidence. Raises NotFound."""
+    row = database.one(f"{_DECISION} WHERE id = :number", number=number)
+    if row is None:
+        raise NotFound(f"no decision {number} here; `flyball decisions MODEL` lists them")
+    return _decision(row)
+
+
+def notable_decisions(database: Database, model: str, *, limit: int) -> tuple[Decision, ...]:
+    """Newest first, without the daily word that all is well, which would drown the others."""
+    rows = database.all(
+        f"{_DECISION} WHERE model = :model AND verdict NOT IN ('steady', 'kept', 'immature')"
+        " ORDER BY at DESC, id DESC LIMIT :limit",
+        model=model,
+        limit=limit,
+    )
+    return tuple(_decision(row) for row in rows)
+
+
+def last_turn(database: Database, model: str) -> Decision | None:
+    """The last decision to do or not to do something; what a window looked like is none."""
+    row = database.one(
+        f"{_DECISION} WHERE model = :model AND kind NOT IN ('drift', 'performance') ORDER BY at DESC, id DESC LIMIT 1",
+        model=model,
+    )
+    return None if row is None else _decision(row)
+
+
 def loop(database: Database) -> Loop | None:
     """The loop's lease; None when no loop ever ran here, or when the last one ended in order."""
     row = database.one("SELECT holder, expires_at FROM lease WHERE name = 'loop'")
@@ -188,6 +219,10 @@ def _window(row: Row) -> Window:
         rows=row["rows"],
         features=drifts,
     )
+
+
+def _decision(row: Row) -> Decision:
+    return Decision(**{**dict(row), "at": moment(row["at"]), "evidence": orjson.loads(row["evidence"])})
 
 
 def _feature(item: Mapping[str, Any]) -> FeatureDrift:

@@ -161,6 +161,7 @@ class ModelCard:
     #: the newest drift window.
     drift: Window | None
     alerts: tuple[Alert, ...]
+    #: the newest to do or not to do something (gate, retrain, rollout, run).
     last_decision: Decision | None
 
 
@@ -198,6 +199,7 @@ class ModelPage:
     versions: tuple[VersionRow, ...]
     #: drift windows, oldest first.
     windows: tuple[Window, ...]
+    #: newest first, without those that found all well.
     decisions: tuple[Decision, ...]
     #: newest first.
     history: tuple[Tenure, ...]

@@ -10,16 +10,17 @@ import orjson
 from flyball.dashboard import reads
 from flyball.dashboard.records import Fleet, ModelCard, ModelPage, Performance, Tenure, VersionPage, VersionRow
 from flyball.dashboard.traffic import traffic
-from flyball.errors import NotFound
 from flyball.registry.decisions import Decision, decisions
 from flyball.registry.records import RuleResult, Version
 from flyball.registry.versions import version, versions
 from flyball.stats.estimate import Estimate
 from flyball.stats.names import GREATER_IS_BETTER
-from flyball.store import Database, Home, moment
+from flyball.store import Database, Home
 
 #: days of the primary metric that the fleet draws.
 FLEET_DAYS = 60
+#: decisions on a model's page; the others are one click away.
+PAGE_DECISIONS = 15
 
 
 def fleet(home: Home, database: Database) -> Fleet:
@@ -34,7 +35,6 @@ def card(home: Home, database: Database, model: str, *, days: int | None = None)
     now_live = history[0] if history else None
     stretch = stay(history)
     drift = reads.windows(database, model, kind="drift", limit=1)
-    last = decisions(database, model, limit=1)
     return ModelCard(
         model=model,
         live=now_live.version if now_live else None,
@@ -48,7 +48,7 @@ def card(home: Home, database: Database, model: str, *, days: int | None = None)
         performance=performance(database, model, days=days),
         drift=drift[0] if drift else None,
         alerts=tuple(reads.alerts(database, model=model, still_open=True)),
-        last_decision=last[0] if last else None,
+        last_decision=reads.last_turn(database, model),
     )
 
 
@@ -72,7 +72,7 @@ def model_page(home: Home, database: Database, model: str) -> ModelPage:
         card=card(home, database, model),
         versions=version_rows(database, model),
         windows=reads.windows(database, model, kind="drift"),
-        decisions=tuple(decisions(database, model, limit=40)),
+        decisions=reads.notable_decisions(database, model, limit=PAGE_DECISIONS),
         history=reads.history(database, model),
     )
 
@@ -95,16 +95,6 @@ def version_page(home: Home, database: Database, model: str, number: int) -> Ver
         tenures=tuple(item for item in reads.history(database, model) if item.version == number),
         contract=_contract(home, found),
     )
-
-
-def decision(database: Database, number: int) -> Decision:
-    """One decision with its evidence."""
-    row = database.one(
-        "SELECT id, model, at, kind, subject, verdict, reason, evidence FROM decision WHERE id = :id", id=number
-    )
-    if row is None:
-        raise NotFound(f"no decision {number} here; `flyball decisions MODEL` lists them")
-    return Decision(**{**dict(row), "at": moment(row["at"]), "evidence": orjson.loads(row["evidence"])})
 
 
 def rule_results(evidence: Any) -> tuple[RuleResult, ...]:

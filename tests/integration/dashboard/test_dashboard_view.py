@@ -15,6 +15,7 @@ from flyball.dashboard.traffic import traffic
 from flyball.errors import NotFound
 from flyball.journal.layout import PREDICTIONS, partition
 from flyball.loop.process import LEASE, LEASE_S
+from flyball.registry.decisions import decide
 from flyball.registry.live import current, deploy
 from flyball.registry.projects import add_project
 from flyball.registry.records import Deployment
@@ -95,7 +96,7 @@ def test_an_unknown_model_version_or_decision_names_what_there_is(lived: Home, p
     with pytest.raises(NotFound, match="versions 1, 2"):
         view.version_page(lived, past, "churn", 9)
     with pytest.raises(NotFound, match="no decision 999"):
-        view.decision(past, 999)
+        reads.decision(past, 999)
 
 
 def test_a_shadow_that_comes_does_not_restart_the_live_versions_time(home: Home, database: Database) -> None:
@@ -188,3 +189,24 @@ def test_the_loops_lease_says_when_it_was_renewed(database: Database) -> None:
     found = reads.loop(database)
     assert found is not None
     assert (found.holder, found.renewed_at) == ("host:7", now)
+
+
+def test_the_daily_word_that_all_is_well_does_not_drown_the_others(home: Home, database: Database) -> None:
+    """A steady day is in the full list only; the last decision is the last to do or not to do something."""
+    with database.write() as tx:
+        for number, (kind, verdict) in enumerate([("retrain", "suggest"), ("drift", "drift"), ("drift", "steady")]):
+            decide(
+                tx,
+                model="churn",
+                at=datetime(2013, 3, 1 + number, tzinfo=UTC),
+                kind=kind,
+                subject=str(number),
+                verdict=verdict,
+                reason="",
+                evidence={},
+                dedup=str(number),
+            )
+    assert [item.verdict for item in reads.notable_decisions(database, "churn", limit=9)] == ["drift", "suggest"]
+    last = reads.last_turn(database, "churn")
+    assert last is not None
+    assert (last.kind, last.verdict) == ("retrain", "suggest")
