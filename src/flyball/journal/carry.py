@@ -7,22 +7,21 @@ plan, then one transaction that says it is done. A killed batch is repeated into
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flyball.journal.layout import parquet_files, partition, write_draft
-from flyball.journal.line import OutcomeLine, PredictionLine, parse_line
 from flyball.journal.merge import SMALL_FILES, finish_merge, merge
+from flyball.journal.parse import OutcomeLine, PredictionLine, parse_line
+from flyball.journal.plan import Plan, is_dead, planned, segments
 from flyball.journal.rows import IDENTITY, Place, identities, tables
-from flyball.journal.segment import SUFFIX
 from flyball.store.clock import stamp
 from flyball.store.ids import derived_id
 
@@ -46,9 +45,6 @@ TRANSITIONS = (
     "merging",  # a merge is recorded, nothing is swapped
     "merged",  # the merged file is in the lake, and so are those it replaces
 )
-
-#: Segment's name -> first byte, and the one after the last.
-Plan = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +88,7 @@ def carry(
             total += _finish(home, database, row["id"], row["plan"], now, places, checkpoint)
         more = True
         while more:
-            plan, more = _plan(home, _carried_bytes(database), batch_bytes)
+            plan, more = planned(home, _carried_bytes(database), batch_bytes)
             if plan:
                 text = orjson.dumps(plan).decode()
                 with database.write() as tx:
@@ -115,58 +111,6 @@ def _alone(home: Home) -> Iterator[None]:
 
 def _carried_bytes(database: Database) -> dict[str, int]:
     return {row["name"]: row["carried_bytes"] for row in database.all("SELECT name, carried_bytes FROM segment")}
-
-
-def _plan(home: Home, carried: dict[str, int], room: int) -> tuple[Plan, bool]:
-    """What to carry next, about `room` bytes, and whether there was more than that."""
-    plan: Plan = {}
-    for path in _segments(home):
-        start = carried.get(path.name, 0)
-        if path.stat().st_size <= start:
-            continue
-        if room <= 0:
-            return plan, True
-        with path.open("rb") as file:
-            dead = _is_dead(file)
-            end, cut = _whole_until(file, start, room, dead=dead)
-        if end > start:
-            plan[path.name] = (start, end)
-            room -= end - start
-        if cut:
-            return plan, True
-    return plan, False
-
-
-def _segments(home: Home) -> list[Path]:
-    return sorted(home.journal.glob(f"*{SUFFIX}"))
-
-
-def _is_dead(file: IO[bytes]) -> bool:
-    """Whether the segment's writer is gone; if so, this file object holds its lock until it is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _whole_until(file: IO[bytes], start: int, room: int, *, dead: bool) -> tuple[int, bool]:
-    """End of the range from `start` with whole lines in about `room` bytes, and whether room was what ended it.
-
-    A dead writer's unfinished tail belongs to the range, to be counted; a living one may still finish it.
-    """
-    size = os.fstat(file.fileno()).st_size
-    limit = start + room
-    if dead and size <= limit:
-        return size, False
-    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
-        end = content.rfind(b"\n", start, min(size, limit)) + 1
-        if end == 0:
-            # One line longer than the whole room goes in all the same.
-            end = content.find(b"\n", start) + 1
-        if end == 0:
-            end = size if dead else start
-    return end, limit < size and end > start
 
 
 def _finish(
@@ -251,13 +195,13 @@ def _newcomers(folder: Path, table: pa.Table, place: Place, *, but: str) -> pa.T
 def _sweep(home: Home, database: Database, checkpoint: Callable[[str], object]) -> None:
     """Delete what is carried to its last byte and has no writer any more."""
     carried = _carried_bytes(database)
-    for path in _segments(home):
+    for path in segments(home):
         with path.open("rb") as file:
             # Held until the file is gone, so that nobody begins to write to it meanwhile.
-            if _is_dead(file) and os.fstat(file.fileno()).st_size <= carried.get(path.name, 0):
+            if is_dead(file) and os.fstat(file.fileno()).st_size <= carried.get(path.name, 0):
                 path.unlink()
                 checkpoint("swept")
-    gone = carried.keys() - {path.name for path in _segments(home)}
+    gone = carried.keys() - {path.name for path in segments(home)}
     if gone:
         with database.write() as tx:
             for name in gone:

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from flyball.journal.layout import METADATA, NO_FEATURES, OUTCOMES, PREDICTIONS, Kind, date_of
-from flyball.journal.line import OutcomeLine, OutcomeRow, PredictionLine, Scalar
+from flyball.journal.line import Scalar
+from flyball.journal.parse import OutcomeLine, OutcomeRow, PredictionLine
 
 #: Where a table belongs.
 Place = tuple[Kind, str, str]

@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball.journal.line import (
-    OutcomeLine,
-    PredictionLine,
-    apply_policy,
-    encode_outcomes,
-    encode_predictions,
-    hashed,
-    parse_line,
-)
+from flyball.journal.line import apply_policy, encode_outcomes, encode_predictions, hashed
+from flyball.journal.parse import OutcomeLine, PredictionLine, parse_line
 
 AT = "2013-03-01T05:00:00.000000Z"
 MOMENT = datetime(2013, 3, 1, 5, tzinfo=UTC)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from flyball.journal.layout import NO_FEATURES, OUTCOMES, PREDICTIONS
-from flyball.journal.line import OutcomeLine, OutcomeRow, PredictionLine
+from flyball.journal.parse import OutcomeLine, OutcomeRow, PredictionLine
 from flyball.journal.rows import as_text, tables
 
 AT = datetime(2013, 3, 1, 23, 59, 59, tzinfo=UTC)
