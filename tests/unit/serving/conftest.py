@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,14 +82,21 @@ class Installed:
         return done
 
 
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory, files: Mapping[str, Mapping[str, bytes]]) -> Installed:
+    """Every bundle, written once."""
+    result = Installed(Home(tmp_path_factory.mktemp("bundles")).made())
+    for name, content in files.items():
+        result.digests[name] = write_bundle(result.home.runs / name.replace("/", "-"), content)
+    return result
+
+
 @pytest.fixture
-def installed(tmp_path: Path, files: Mapping[str, Mapping[str, bytes]]) -> Installed:
+def installed(tmp_path: Path, bundles: Installed) -> Installed:
     """A home with every bundle in place and nothing deployed."""
     home = Home(tmp_path / "home").made()
-    result = Installed(home)
-    for name, content in files.items():
-        result.digests[name] = write_bundle(home.runs / name.replace("/", "-"), content)
-    return result
+    shutil.copytree(bundles.home.runs, home.runs, dirs_exist_ok=True)
+    return Installed(home, dict(bundles.digests))
 
 
 @dataclass(slots=True)
