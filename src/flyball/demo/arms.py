@@ -65,7 +65,7 @@ def train_refused(site: Site, run_id: str) -> float:
         if outcome.artifact is None:
             raise FlyballError(f"the blind arm could not be trained: {outcome.error}")
         made[call.name] = outcome.artifact
-    found = load(made[f"{REFIT}bundle"], site.home.runs / run_id)
+    found = load(made[f"{REFIT}deploy.bundle"], site.home.runs / run_id)
     write_json(folder / "bundle.json", {"bundle": f"runs/{run_id}/{found['bundle']}"})
     return time.monotonic() - began
 

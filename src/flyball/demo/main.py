@@ -62,7 +62,7 @@ def demo(
             open_site(project, place, database, teller.say) as site,
             stage.running(place, database, workers=WORKERS, say=teller.note) as addresses,
         ):
-            server = year.Server(client=Client(addresses.serving), workers=WORKERS)
+            server = year.Server(client=Client(addresses.serving))
             _live(site, server, world, progress, teller, addresses)
             record = _end(site, server, world, read_progress(place) or progress, addresses)
             teller.end(record, told(record), addresses)

@@ -27,6 +27,8 @@ HOUR_OF_BEAT = 4
 #: workers are waited for this long to take up a new deployment.
 SWAP_TIMEOUT_S = 30.0
 
+_GENERATIONS = re.compile(r'^flyball_model_info\{(?=[^}]*variant="live")[^}]*generation="(\d+)"[^}]*\} 1', re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -43,7 +45,6 @@ class Server:
     """The running data plane."""
 
     client: Client
-    workers: int
 
 
 def beat_of(day: datetime) -> datetime:
@@ -112,14 +113,11 @@ def wait_for_deployment(site: Site, server: Server) -> None:
     deployed = live.current(site.database, site.model)
     if deployed is None:
         return
-    wanted = re.compile(
-        rf'^flyball_model_info{{(?=[^}}]*generation="{deployed.generation}")(?=[^}}]*variant="live")[^}}]*}} (\d+)',
-        re.MULTILINE,
-    )
+    wanted = {str(deployed.generation)}
     deadline = time.monotonic() + SWAP_TIMEOUT_S
     while time.monotonic() < deadline:
-        found = wanted.search(str(server.client.get("/metrics")))
-        if found and int(float(found[1])) >= server.workers:
+        # A generation stands here as long as any worker answers with it.
+        if set(_GENERATIONS.findall(str(server.client.get("/metrics")))) == wanted:
             return
         time.sleep(0.02)
     raise Unavailable(f"the workers did not take up generation {deployed.generation} within {SWAP_TIMEOUT_S:g} s")

@@ -17,16 +17,16 @@ def candidate_calls(
     declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str
 ) -> tuple[StepCall, ...]:
     """The user's steps in order, then the candidate's bundle."""
-    return (*calls_of(declarations), _bundle_call("bundle", declarations, pipeline, model=model, prefix=""))
+    return (*calls_of(declarations), _bundle_call("deploy.bundle", declarations, pipeline, model=model, prefix=""))
 
 
 def score_call(pipeline: PipelineSettings, *, champions: Sequence[Mapping[str, Any]], cluster: str | None) -> StepCall:
     """Candidate and champion on the same held-out rows."""
     assert pipeline.holdout is not None
     return StepCall(
-        name="score",
+        name="deploy.score",
         target="flyball.loop.steps:score",
-        inputs={"candidate": "bundle", "holdout": pipeline.holdout},
+        inputs={"candidate": "deploy.bundle", "holdout": pipeline.holdout},
         given=("run",),
         constants={"champions": [dict(item) for item in champions], "cluster": cluster, "timezone": pipeline.timezone},
     )
@@ -47,7 +47,7 @@ def refit_calls(
         for call in calls_of(declarations)
         if call.name in again
     ]
-    return (*calls, _bundle_call("refit.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again))
+    return (*calls, _bundle_call("refit.deploy.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again))
 
 
 def track_call(
@@ -55,7 +55,7 @@ def track_call(
 ) -> StepCall:
     """Log to MLflow and register there."""
     return StepCall(
-        name="track",
+        name="deploy.track",
         target="flyball.loop.tracking:track",
         inputs={"model": model_step},
         given=("run",),
@@ -95,5 +95,5 @@ def _bundle_call(
     else:
         inputs["holdout"] = pipeline.holdout
     if prefix:
-        constants["twin"] = "bundle"
+        inputs["twin"] = "deploy.bundle"
     return StepCall(name=name, target="flyball.loop.steps:bundle", inputs=inputs, given=("run",), constants=constants)

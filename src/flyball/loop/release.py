@@ -156,7 +156,7 @@ def _release(attempt: _Attempt) -> Release:
     pipeline = site.project.pipeline
     calls: tuple[StepCall, ...] = plan.candidate_calls(attempt.steps, pipeline, model=site.model)
     made = attempt.execute(calls)
-    candidate = attempt.value(made["bundle"])
+    candidate = attempt.value(made["deploy.bundle"])
     checkpoint("candidate-made")
     held_out, stand_in = _held_out(attempt, calls)
     verdict = _judge(attempt, candidate, held_out)
@@ -164,7 +164,7 @@ def _release(attempt: _Attempt) -> Release:
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
         again = (*calls, *plan.refit_calls(attempt.steps, pipeline, model=site.model))
-        chosen = attempt.value(attempt.execute(again, refit=True)["refit.bundle"])
+        chosen = attempt.value(attempt.execute(again, refit=True)["refit.deploy.bundle"])
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")
     metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], site.project.gate.confidence)
@@ -177,7 +177,9 @@ def _release(attempt: _Attempt) -> Release:
         bundle=chosen["bundle"],
         values=_tracked(attempt, chosen, metrics, label, verdict),
     )
-    tracked = attempt.value(attempt.execute((*calls, call), refit=verdict.passed and site.project.gate.refit)["track"])
+    tracked = attempt.value(
+        attempt.execute((*calls, call), refit=verdict.passed and site.project.gate.refit)["deploy.track"]
+    )
     checkpoint("tracked")
     made_version = _version(attempt, candidate, chosen, tracked, metrics, label)
     release = _register(attempt, made_version, verdict, stand_in)
@@ -201,7 +203,7 @@ def _held_out(attempt: _Attempt, calls: Sequence[StepCall]) -> tuple[gate.HeldOu
         champions=evidence.champions(site.home, attempt.champion),
         cluster=site.project.gate.cluster,
     )
-    scores = attempt.value(attempt.execute((*calls, call))["score"])
+    scores = attempt.value(attempt.execute((*calls, call))["deploy.score"])
     return evidence.held_out(task, scores), int(scores["stand_in"][0])
 
 

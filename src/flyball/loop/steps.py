@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -24,7 +25,7 @@ from flyball.engine.parity import prove
 from flyball.engine.session import Engine, load_engine, open_engine
 from flyball.errors import Mistake
 from flyball.pipeline.step import ModelNames, RunContext
-from flyball.stats.profile import SCORE, fit_reference
+from flyball.stats.profile import SCORE, fit_reference, reference_bytes
 from flyball.store import moment, stamp
 
 #: rows on which the compiled model is proven equal to the fitted one.
@@ -34,12 +35,18 @@ MAX_DISAGREEMENT = 0.1
 
 
 def bundle(
-    model: Any, table: Any, holdout: Any, run: RunContext, name: str, timezone: str, twin: str | None = None
+    model: Any,
+    table: Any,
+    holdout: Any,
+    run: RunContext,
+    name: str,
+    timezone: str,
+    twin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Contract, ONNX, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
-    `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, the bundle that passed the gate.
+    `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, what passed the gate.
     """
     names = run.model
     rows = _frame(table, "the model step's input")
@@ -70,7 +77,7 @@ def bundle(
         )
     disagreement = _disagreement(engine, run, twin, proving) if twin else None
     profile = _profile(engine, trained, names, timezone)
-    folder = run.path / ("bundle-refit" if run.refit else "bundle")
+    folder = run.folder / "bundle"
     digest = write_bundle(
         folder,
         {
@@ -81,7 +88,7 @@ def bundle(
         },
     )
     return {
-        "bundle": folder.name,
+        "bundle": folder.relative_to(run.path).as_posix(),
         "digest": digest,
         "parity": orjson.loads(orjson.dumps(parity)),
         "disagreement": disagreement,
@@ -127,13 +134,14 @@ def score(
     }
     if chosen >= 0:
         item = champions[chosen]
-        found["champion"] = _scores(load_engine(item["folder"], item["digest"]), used)
+        found["champion"] = _scores(load_engine(Path(item["folder"]), item["digest"]), used)
     return found
 
 
-def _disagreement(engine: Engine, run: RunContext, twin: str, rows: pd.DataFrame) -> float:
+def _disagreement(engine: Engine, run: RunContext, twin: Mapping[str, Any], rows: pd.DataFrame) -> float:
     """Mean absolute difference between the refitted model's scores and its gated twin's; too much is refused."""
-    difference = float(np.mean(np.abs(_scores(engine, rows) - _scores(load_engine(run.path / twin, None), rows))))
+    passed = load_engine(run.path / twin["bundle"], twin["digest"])
+    difference = float(np.mean(np.abs(_scores(engine, rows) - _scores(passed, rows))))
     if run.model.task != "regression" and difference > MAX_DISAGREEMENT:
         raise Mistake(
             f"the refitted model disagrees with the one that passed the gate: mean difference {difference:.3f} in "
@@ -251,13 +259,12 @@ def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone:
     columns = columns_from_frame(engine.contract, trained)
     features = {item.name: columns[item.name] for item in engine.contract.features}
     kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features}
-    return reference_bytes(
-        fit_reference(
-            {**features, SCORE: engine.predict(columns).score},
-            {**kinds, SCORE: "number"},
-            _days(trained, names, timezone) if names.timestamp else None,
-        )
+    reference = fit_reference(
+        {**features, SCORE: engine.predict(columns).score},
+        {**kinds, SCORE: "number"},
+        _days(trained, names, timezone) if names.timestamp else None,
     )
+    return reference_bytes(reference)
 
 
 #: how a contract's kinds are profiled.

@@ -42,7 +42,9 @@ def track(
         client.log_metric(identity, key, float(value))
     for key, value in values["tags"].items():
         client.set_tag(identity, key, str(value)[:_LIMIT])
-    client.log_artifacts(identity, str(_saved(model, run, values["requirements"])), "model")
+    saved = _saved(model, run, values["requirements"])
+    client.log_artifacts(identity, str(saved), "model")
+    shutil.rmtree(saved)
     client.log_artifacts(identity, str(run.path / bundle), "bundle")
     client.set_terminated(identity)
     _ensure_model(client, name)
@@ -96,8 +98,7 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 def _saved(model: Any, run: RunContext, requirements: list[str]) -> Any:
     """The fitted model in its MLflow flavour, in the run's folder."""
-    folder = run.path / "mlflow-model"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = run.folder / "mlflow-model"
     with warnings.catch_warnings():
         # mlflow warns about pickle and about its own defaults; both are chosen here on purpose.
         warnings.simplefilter("ignore")

@@ -54,8 +54,10 @@ def history(database: Database, model: str) -> list[Deployment]:
     ]
 
 
-def deploy(tx: Transaction, deployment: Deployment, *, replaces: int | None, who: str, why: str) -> Deployment:
-    """Append `deployment` and move the stages with it; the record with its generation.
+def deploy(
+    tx: Transaction, deployment: Deployment, *, replaces: int | None, who: str, why: str, act: str = "promote"
+) -> Deployment:
+    """Append `deployment` and move the stages with it; the record with its generation. `act` names it in the audit.
 
     `replaces` is the generation the caller saw (None: none): if another moved first, Conflict, and nothing is changed.
     """
@@ -81,7 +83,7 @@ def deploy(tx: Transaction, deployment: Deployment, *, replaces: int | None, who
         tx,
         at=deployment.at,
         who=who,
-        act="deploy",
+        act=act,
         model=deployment.model,
         was=_say(before),
         becomes=_say(deployment),

@@ -34,11 +34,13 @@ def start(
 ) -> Status:
     """Begin a candidate's rollout in the caller's transaction; the status it begins in."""
     deployed = live.current(tx, candidate.model)
+    running = active(tx, candidate.model)
     if deployed is None or strategy == "direct":
+        if running is not None:
+            _close(tx, running, "aborted", now)
         _open(tx, candidate, champion=deployed.live if deployed else None, status="full", now=now)
         _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
         return "full"
-    running = active(tx, candidate.model)
     if running is not None and on_new == "queue":
         _open(tx, candidate, champion=deployed.live, status="queued", now=now)
         set_stage(tx, candidate.model, candidate.number, "staging")
@@ -80,12 +82,12 @@ def abort(database: Database, rollout: Rollout, evidence: Evidence, *, now: date
         _decide(tx, rollout, evidence, verdict="aborted", now=now, why=why)
         if deployed is not None and rollout.candidate in deployed.shadow:
             alone = replace(deployed, bundles={deployed.live: deployed.bundles[deployed.live]}, shadow=(), at=now)
-            live.deploy(tx, alone, replaces=deployed.generation, who=GOVERNOR, why=why)
+            live.deploy(tx, alone, replaces=deployed.generation, who=GOVERNOR, why=why, act="abort")
         set_stage(tx, rollout.model, rollout.candidate, "archived")
 
 
 def promote(
-    database: Database, home: Home, model: str, number: int, *, who: str, why: str, now: datetime
+    database: Database, home: Home, model: str, number: int, *, who: str, why: str, now: datetime, act: str = "promote"
 ) -> Deployment:
     """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted."""
     target = version(database, model, number)
@@ -97,7 +99,8 @@ def promote(
         running = active(tx, model)
         if running is not None:
             _close(tx, running, "full" if running.candidate == number else "aborted", now)
-        return _make_live(tx, deployed, target, columns=deployed.columns if deployed else {}, who=who, why=why, now=now)
+        columns = deployed.columns if deployed else {}
+        return _make_live(tx, deployed, target, columns=columns, who=who, why=why, now=now, act=act)
 
 
 def rollback(database: Database, home: Home, model: str, *, who: str, why: str, now: datetime) -> Deployment:
@@ -109,7 +112,7 @@ def rollback(database: Database, home: Home, model: str, *, who: str, why: str, 
     before = [item.live for item in past if item.live != present]
     if not before:
         raise Mistake(f"v{present} is the only version of {model} that was ever live; there is nothing to go back to")
-    return promote(database, home, model, before[-1], who=who, why=why, now=now)
+    return promote(database, home, model, before[-1], who=who, why=why, now=now, act="rollback")
 
 
 def active(tx: Transaction | Database, model: str) -> Rollout | None:
@@ -147,7 +150,7 @@ def _begin_shadow(
         columns=columns,
         at=now,
     )
-    live.deploy(tx, shadowed, replaces=deployed.generation, who=GOVERNOR, why=why)
+    live.deploy(tx, shadowed, replaces=deployed.generation, who=GOVERNOR, why=why, act="shadow")
 
 
 def _decide(tx: Transaction, rollout: Rollout, evidence: Evidence, *, verdict: str, now: datetime, why: str) -> None:
@@ -188,7 +191,15 @@ def _close(tx: Transaction, rollout: Rollout, status: Status, now: datetime) -> 
 
 
 def _make_live(
-    tx: Transaction, deployed: Deployment | None, target: Version, *, columns: Policy, who: str, why: str, now: datetime
+    tx: Transaction,
+    deployed: Deployment | None,
+    target: Version,
+    *,
+    columns: Policy,
+    who: str,
+    why: str,
+    now: datetime,
+    act: str = "promote",
 ) -> Deployment:
     alone = Deployment(
         model=target.model,
@@ -199,7 +210,7 @@ def _make_live(
         columns=columns,
         at=now,
     )
-    return live.deploy(tx, alone, replaces=deployed.generation if deployed else None, who=who, why=why)
+    return live.deploy(tx, alone, replaces=deployed.generation if deployed else None, who=who, why=why, act=act)
 
 
 def _rollout(row: Row) -> Rollout:
