@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flyball.journal.line import encode_outcomes, encode_predictions
@@ -19,11 +18,10 @@ from flyball.serving.native import Asked, decode, encode
 from flyball.serving.outcomes import decode_outcomes
 from flyball.serving.pages import Answer, json_answer, page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
-from flyball.serving.requests import Headers, item_ids, request_id
+from flyball.serving.requests import Arrivals, Headers, item_ids, request_id
 from flyball.serving.routes import ROUTES, match
 from flyball.serving.served import LIVE, Served
 from flyball.serving.shadows import Answered, Shadows
-from flyball.store.ids import new_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +74,7 @@ class App:
         self._values = metrics.values
         self._in_flight = metrics.in_flight
         self._salt = salt
+        self._arrivals = Arrivals()
         self._executor = executor
         self._log = log
         self._served: dict[str, Served] = {}
@@ -98,7 +97,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         served = self._hot.get(scope["path"])
         headers: Headers = dict(scope["headers"])
-        made = new_id()
+        at_ns = time.time_ns()
+        made = self._arrivals.new_id(at_ns)
         asked_by = request_id(headers, made)
         values, in_flight = self._values, self._in_flight
         values[in_flight] += 1.0
@@ -123,14 +123,14 @@ class App:
     ) -> None:
         body = await self.bodies.read(headers, receive)
         started = time.perf_counter()
-        now = datetime.now(UTC)
+        at_ns = time.time_ns()
         if len(body) <= INLINE_BYTES:
-            asked, prediction = _score(served, body, now)
+            asked, prediction = _score(served, body, at_ns / 1e9)
         else:
-            asked, prediction = await self._score_aside(served, body, now)
+            asked, prediction = await self._score_aside(served, body, at_ns / 1e9)
         ids = item_ids(headers, served.model, made, asked.rows)
         answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
-        received_at = f"{now.isoformat(timespec='microseconds')[:26]}Z"  # store.stamp, at a quarter of its time
+        received_at = self._arrivals.stamp(at_ns)
         timestamp = asked.timestamp or received_at
         line = encode_predictions(
             model=served.model,
@@ -168,9 +168,9 @@ class App:
             headers.append(_CLOSE)
         return headers
 
-    async def _score_aside(self, served: Served, body: bytes, now: datetime) -> tuple[Asked, Prediction]:
+    async def _score_aside(self, served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
         loop = asyncio.get_running_loop()
-        scored = loop.run_in_executor(self._executor, _score, served, body, now)
+        scored = loop.run_in_executor(self._executor, _score, served, body, now_s)
         try:
             return await asyncio.wait_for(scored, self.options.timeout_s)
         except TimeoutError:
@@ -198,12 +198,12 @@ class App:
 
     async def _outcomes(self, model: str, headers: Headers, made: str, receive: Receive) -> Answer:
         body = await self.bodies.read(headers, receive)
-        now = datetime.now(UTC)
-        outcomes = decode_outcomes(body, now)
+        at_ns = time.time_ns()
+        outcomes = decode_outcomes(body, at_ns / 1e9)
         ids = item_ids(headers, f"outcomes of {model}", made, len(outcomes))
         for outcome, outcome_id in zip(outcomes, ids, strict=True):
             outcome["outcome_id"] = outcome_id
-        received_at = f"{now.isoformat(timespec='microseconds')[:26]}Z"
+        received_at = self._arrivals.stamp(at_ns)
         if not self.outcomes.append(encode_outcomes(model=model, received_at=received_at, outcomes=outcomes)):
             # Unlike an answer, an outcome is worth nothing unless it is kept.
             raise later("journal", "the outcomes could not be written; send them again later", 5)
@@ -246,8 +246,8 @@ class App:
         await self._send(answer, {}, asked_by, send)
 
 
-def _score(served: Served, body: bytes, now: datetime) -> tuple[Asked, Prediction]:
-    asked = decode(body, served.engine.contract, now)
+def _score(served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
+    asked = decode(body, served.engine.contract, now_s)
     return asked, served.engine.predict(asked.columns)
 
 

@@ -23,6 +23,7 @@ class Bodies:
 
     def __init__(self, max_bytes: int, timeout_s: float) -> None:
         self._max_bytes = max_bytes
+        self._max_digits = len(str(max_bytes))
         self._timeout_s = timeout_s
         #: who is reading, and since when (monotonic).
         self._reading: dict[asyncio.Task[Any], float] = {}
@@ -30,8 +31,9 @@ class Bodies:
 
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes:
         """The whole body. Raises `Problem` (413, 408), or ConnectionAbortedError when the client goes away."""
-        if b"content-length" in headers:
-            self._check_declared(headers[b"content-length"])
+        declared = headers.get(b"content-length", b"")
+        if len(declared) >= self._max_digits:
+            self._check_declared(declared)
         task = asyncio.current_task()
         assert task is not None
         self._reading[task] = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +14,8 @@ from flyball.engine.contract import Columns, Contract, Prediction, Table
 from flyball.serving.problem import Location, Problem, Wrong, wrong
 from flyball.store.clock import moment, stamp
 
-#: an event time may be this far ahead of the server's clock.
-CLOCK_SKEW = timedelta(seconds=60)
+#: an event time may be this far ahead of the server's clock, seconds.
+CLOCK_SKEW_S = 60.0
 KEY_LENGTH = 512
 
 _FIELDS = frozenset({"inputs", "key", "timestamp"})
@@ -35,8 +34,11 @@ class Asked:
     timestamp: str | list[str] | None
 
 
-def decode(body: bytes, contract: Contract, now: datetime) -> Asked:
-    """The rows, keys and event times of a predict request. Raises `Problem` (400, 422), naming row and column."""
+def decode(body: bytes, contract: Contract, now_s: float) -> Asked:
+    """The rows, keys and event times of a predict request. Raises `Problem` (400, 422), naming row and column.
+
+    `now_s`: seconds since 1970; event times may not lie after it.
+    """
     value = loads(body)
     if type(value) is not dict or "inputs" not in value:
         raise wrong(("inputs",), 'missing; send {"inputs": [{feature: value, ...}, ...]}')
@@ -52,7 +54,7 @@ def decode(body: bytes, contract: Contract, now: datetime) -> Asked:
     if len(value) == 1:
         return Asked(columns, rows, None, None)
     only(value, _FIELDS, ())
-    return Asked(columns, rows, _keys(value.get("key"), rows), _timestamps(value.get("timestamp"), rows, now))
+    return Asked(columns, rows, _keys(value.get("key"), rows), _timestamps(value.get("timestamp"), rows, now_s))
 
 
 def encode(head: bytes, prediction: Prediction, ids: Sequence[str], *, multiclass: bool) -> bytes:
@@ -71,23 +73,29 @@ def answer_head(model: str, version: int, variant: str) -> bytes:
 def features_json(contract: Contract) -> Callable[[Columns], orjson.Fragment | Mapping[str, Any]]:
     """A function from a version's columns to the JSON object the journal keeps of them.
 
-    Ten times as fast at one row as an object of arrays: all numbers are written by one call and cut at the commas
-    between columns, which numbers themselves never hold.
+    Several times as fast as an object of arrays: all numbers are written by one call and cut at the commas between
+    columns, which numbers themselves never hold, and names and values are joined as they are.
     """
     layout = contract.layout
-    names = [orjson.dumps(name).replace(b"%", b"%%") for name in (*layout.numbers, *layout.categories)]
-    template = b"{" + b",".join(name + b":[%b]" for name in names) + b"}"
+    names = [orjson.dumps(name) for name in (*layout.numbers, *layout.categories)]
+    opening = [b"{" + names[0] + b":[", *(b"]," + name + b":[" for name in names[1:])]
 
     def encoded(columns: Columns) -> orjson.Fragment | Mapping[str, Any]:
         if not isinstance(columns, Table):
             return columns
-        parts: list[bytes] = []
-        if layout.numbers:
-            matrix = np.ascontiguousarray(columns.numbers.T)
-            parts = orjson.dumps(matrix, None, orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
-        for index in range(len(layout.categories)):
-            parts.append(orjson.dumps(columns.categories[:, index].tolist())[1:-1])
-        return orjson.Fragment(template % tuple(parts))
+        numbers, values = columns.numbers, []
+        if len(numbers) == 1:
+            values = orjson.dumps(numbers[0], None, orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+        elif layout.numbers:
+            by_column = np.ascontiguousarray(numbers.T)
+            values = orjson.dumps(by_column, None, orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")
+        if layout.categories:
+            values = values if layout.numbers else []
+            values += [orjson.dumps(column.tolist())[1:-1] for column in columns.categories.T]
+        pieces = [b"]}"] * (2 * len(opening) + 1)
+        pieces[:-1:2] = opening
+        pieces[1::2] = values
+        return orjson.Fragment(b"".join(pieces))
 
     return encoded
 
@@ -113,7 +121,7 @@ def only(value: Mapping[str, Any], allowed: frozenset[str], loc: Location) -> No
         )
 
 
-def event_time(value: Any, now: datetime, loc: Location) -> str:
+def event_time(value: Any, now_s: float, loc: Location) -> str:
     """The stamp of an RFC 3339 text that is not in the future."""
     if type(value) is not str:
         raise wrong(loc, "needs RFC 3339 text, for example 2013-08-01T12:00:00Z")
@@ -123,7 +131,7 @@ def event_time(value: Any, now: datetime, loc: Location) -> str:
         raise wrong(loc, "not RFC 3339 with a time zone, for example 2013-08-01T12:00:00Z") from None
     except OverflowError:
         raise wrong(loc, "not between the years 1 and 9999 in UTC") from None
-    if at > now + CLOCK_SKEW:
+    if at.timestamp() > now_s + CLOCK_SKEW_S:
         raise wrong(loc, "lies in the future by more than 60 s; is the sender's clock right?")
     return stamp(at)
 
@@ -154,13 +162,13 @@ def _keys(value: Any, rows: int) -> list[str] | None:
     return [entity_key(value, ("key",))] * rows
 
 
-def _timestamps(value: Any, rows: int, now: datetime) -> str | list[str] | None:
+def _timestamps(value: Any, rows: int, now_s: float) -> str | list[str] | None:
     if value is None:
         return None
     if type(value) is list:
         per_row = _per_row(value, rows, "timestamp")
-        return [event_time(item, now, ("timestamp", row)) for row, item in enumerate(per_row)]
-    return event_time(value, now, ("timestamp",))
+        return [event_time(item, now_s, ("timestamp", row)) for row, item in enumerate(per_row)]
+    return event_time(value, now_s, ("timestamp",))
 
 
 def _per_row(value: list[Any], rows: int, field: str) -> list[Any]:

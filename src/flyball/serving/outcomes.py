@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from typing import Any
 
 from flyball.serving.native import entity_key, event_time, loads, only
@@ -16,7 +15,7 @@ TEXT_LENGTH = 1024
 _FIELDS = frozenset({"id", "key", "name", "value", "timestamp"})
 
 
-def decode_outcomes(body: bytes, now: datetime) -> list[dict[str, Any]]:
+def decode_outcomes(body: bytes, now_s: float) -> list[dict[str, Any]]:
     """The records of an outcomes request; all of them, or a `Problem` (400, 422) naming the first that is wrong."""
     value = loads(body)
     if type(value) is not dict or type(value.get("outcomes")) is not list:
@@ -24,10 +23,10 @@ def decode_outcomes(body: bytes, now: datetime) -> list[dict[str, Any]]:
     only(value, frozenset({"outcomes"}), ())
     if not value["outcomes"]:
         raise wrong(("outcomes",), "empty; send at least one")
-    return [_outcome(item, now, ("outcomes", index)) for index, item in enumerate(value["outcomes"])]
+    return [_outcome(item, now_s, ("outcomes", index)) for index, item in enumerate(value["outcomes"])]
 
 
-def _outcome(item: Any, now: datetime, loc: Location) -> dict[str, Any]:
+def _outcome(item: Any, now_s: float, loc: Location) -> dict[str, Any]:
     if type(item) is not dict:
         raise wrong(loc, "needs an object with 'id' or 'key', and 'value'")
     only(item, _FIELDS, loc)
@@ -40,7 +39,7 @@ def _outcome(item: Any, now: datetime, loc: Location) -> dict[str, Any]:
         "value": _value(item, (*loc, "value")),
     }
     if item.get("timestamp") is not None:
-        record["timestamp"] = event_time(item["timestamp"], now, (*loc, "timestamp"))
+        record["timestamp"] = event_time(item["timestamp"], now_s, (*loc, "timestamp"))
     return record
 
 

@@ -1,7 +1,9 @@
-"""What every request has besides its body: an id, perhaps an idempotency key, and the ids made from them. Pure."""
+"""What every request has besides its body: when it came, an id, perhaps an idempotency key, the ids made from them."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 
 from flyball.serving.problem import wrong
@@ -16,6 +18,36 @@ _RANDOM_BITS = (1 << 80) - 1
 
 Headers = Mapping[bytes, bytes]
 
+_POOLED_IDS = 1000
+
+
+class Arrivals:
+    """Stamps and ids for requests as they come: what `store.stamp` and `store.new_id` give, at a tenth of their time.
+
+    The text of the current second and randomness for many ids are kept from one request to the next.
+    """
+
+    __slots__ = ("_random", "_second", "_second_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._second_text = ""
+        self._random: list[str] = []
+
+    def stamp(self, at_ns: int) -> str:
+        """`2013-03-01T05:00:00.000000Z` of nanoseconds since 1970."""
+        second, rest = divmod(at_ns, 1_000_000_000)
+        if second != self._second:
+            self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second_text}.{rest // 1000:06d}Z"
+
+    def new_id(self, at_ns: int) -> str:
+        """32 hex digits: 48 bits of time in milliseconds, 80 random ones."""
+        if not self._random:
+            pool = os.urandom(10 * _POOLED_IDS).hex()
+            self._random = [pool[start : start + 20] for start in range(0, len(pool), 20)]
+        return f"{at_ns // 1_000_000:012x}{self._random.pop()}"
+
 
 def request_id(headers: Headers, made: str) -> str:
     """The client's X-Request-ID where it is `[A-Za-z0-9._-]{1,128}`, else `made`."""
@@ -26,7 +58,7 @@ def request_id(headers: Headers, made: str) -> str:
 
 
 def item_ids(headers: Headers, scope: str, made: str, count: int) -> list[str]:
-    """One id for each row or outcome: counted up from `made` (of `store.new_id`), so one call to the random source does
+    """One id for each row or outcome: counted up from `made` (of `Arrivals.new_id`), so one call to the random source does
     for all; or, with an Idempotency-Key, the same ids whenever the client sends the request again. Raises `Problem`.
     """
     if b"idempotency-key" in headers:
