@@ -114,7 +114,8 @@ def _write(value: Any, folder: Path, name: str) -> dict[str, Any]:
         return {"kind": table, "file": f"{name}.parquet", "rows": len(value), **said}
     if _is_array(value):
         sys.modules["numpy"].save(folder / f"{name}.npy", value, allow_pickle=False)
-        return {"kind": "numpy", "file": f"{name}.npy", "rows": len(value) if value.ndim else None}
+        rows = len(value) if value.ndim else None
+        return {"kind": "numpy", "file": f"{name}.npy", "rows": rows, "scalar": type(value).__name__ != "ndarray"}
     _write_pickle(value, folder / f"{name}.pickle")
     return {"kind": "pickle", "file": f"{name}.pickle"}
 
@@ -133,7 +134,8 @@ def _read(layout: Mapping[str, Any], folder: Path) -> Any:
     if kind == "numpy":
         import numpy as np  # a step's process only
 
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
+        return array[()] if layout["scalar"] else array
     return _read_table(layout, path)
 
 
@@ -164,8 +166,11 @@ def _table_kind(value: Any) -> str | None:
 
 
 def _is_array(value: Any) -> bool:
+    """Whether .npy can hold it: an array, or one of numpy's scalars, which metrics often are."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject
+    if numpy is None or not (type(value) is numpy.ndarray or isinstance(value, numpy.generic)):
+        return False
+    return value.dtype.kind in "biufcSUmM"
 
 
 def _write_table(table: Any, kind: str, path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import os
@@ -24,6 +25,9 @@ from flyball.pipeline.task import VALUE, Task, write_result
 
 PR_SET_PDEATHSIG = 1
 
+#: whole seconds that a step's threads and exit functions may take after its result is written.
+FAREWELL_S = 5
+
 #: loaded before the fork: a child should do as little as it can before it is safe from being orphaned.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -43,13 +47,14 @@ def run_and_exit(task: Task, module: ModuleType, *, template: int, lifeline: int
         _die_with(template, lifeline)
         _redirect(task)
         _run(task, module)
+        _take_leave()
         sys.stdout.flush()
         sys.stderr.flush()
         status = 0
     except BaseException as error:  # noqa: BLE001  # for example a full disk: nobody above would tell of it
         traceback.print_exception(error)
     finally:
-        # Never return into the template's loop, nor run what it registered for its own end.
+        # Never return into the template's loop.
         os._exit(status)
 
 
@@ -100,6 +105,17 @@ def _run(task: Task, module: ModuleType) -> None:
         traceback.print_exception(failure)
         error = describe(failure, Path.cwd())
     write_result(task, seconds=time.perf_counter() - started, artifact=artifact, error=error)
+
+
+def _take_leave() -> None:
+    """What the interpreter does at its end, in its order: joblib stops its workers and removes shared memory there.
+
+    The result is written already, so a thread or a function that never ends costs FAREWELL_S and nothing else.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(FAREWELL_S)
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing does in its forked children
+    atexit._run_exitfuncs()
 
 
 def _find(target: str, module: ModuleType) -> Any:

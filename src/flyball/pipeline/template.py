@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -88,6 +89,13 @@ def _send(events: int, event: Mapping[str, Any]) -> None:
     os.write(events, orjson.dumps(event) + b"\n")
 
 
+#: how long what a step has left running may take to end after it was asked to.
+GRACE_S = 2.0
+
+#: how often it is looked whether it has.
+LOOK_MS = 50
+
+
 @dataclass(slots=True)
 class _Template:
     commands: int
@@ -97,6 +105,8 @@ class _Template:
     children: dict[int, str] = field(default_factory=dict)
     #: read and write end of the pipe that tells children of our death.
     lifeline: tuple[int, int] = field(default_factory=os.pipe)
+    #: process group that an ended child has left running -> monotonic time at which it is killed.
+    leftovers: dict[int, float] = field(default_factory=dict)
 
     def serve(self) -> None:
         """Until the end of the commands."""
@@ -107,7 +117,9 @@ class _Template:
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         self._obey_all(wake, own=(self.commands, self.events, wake, woken, self.lifeline[1]))
         for pid in self.children:
-            _kill(pid)
+            _signal(pid, signal.SIGKILL)
+        while self._end_leftovers():
+            time.sleep(LOOK_MS / 1000)
 
     def _obey_all(self, wake: int, own: tuple[int, ...]) -> None:
         # poll(), because epoll and kqueue are descriptors of their own, and forks share or lose them.
@@ -116,7 +128,7 @@ class _Template:
         poll.register(wake, select.POLLIN)
         rest = b""
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = {descriptor for descriptor, _ in poll.poll(LOOK_MS if self._end_leftovers() else None)}
             if wake in ready:
                 os.read(wake, 4096)
                 self._reap()
@@ -134,7 +146,7 @@ class _Template:
         else:
             for pid, name in self.children.items():
                 if name == command["name"]:
-                    _kill(pid)
+                    _signal(pid, signal.SIGKILL)
 
     def _fork(self, task: Task, own: tuple[int, ...]) -> None:
         template = os.getpid()
@@ -157,16 +169,28 @@ class _Template:
         for pid in list(self.children):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
-                _kill(pid)  # what the step itself has started and left behind
+                # Asked first: joblib's resource tracker cleans shared memory after its parent's end, if it is let.
+                if _signal(pid, signal.SIGTERM):
+                    self.leftovers[pid] = time.monotonic() + GRACE_S
                 name = self.children.pop(pid)
                 _send(self.events, {"event": "ended", "name": name, "status": os.waitstatus_to_exitcode(status)})
 
+    def _end_leftovers(self) -> bool:
+        """Kill what did not end when asked; whether anything is left to wait for."""
+        for group, patience in list(self.leftovers.items()):
+            late = time.monotonic() >= patience
+            if not _signal(group, signal.SIGKILL if late else 0) or late:
+                del self.leftovers[group]
+        return bool(self.leftovers)
 
-def _kill(group: int) -> None:
+
+def _signal(group: int, number: int) -> bool:
+    """Signal a process group, 0 = only ask; whether there was one."""
     try:
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # gone; macOS says EPERM of a group of zombies
-        pass
+        return False
+    return True
 
 
 if __name__ == "__main__":

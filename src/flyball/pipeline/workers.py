@@ -83,7 +83,7 @@ class StepWorkers:
     def ready(self) -> None:
         """Wait until the project's present source is imported. Raises ProjectError if it cannot be.
 
-        While tasks run, what is imported stays: one run sees one source.
+        Tasks begun afterwards see that source, however it changes meanwhile: one run, one source.
         """
         if self._imported is not None and not self._running and self._is_stale(self._imported["sources"]):
             self.close()
@@ -105,6 +105,7 @@ class StepWorkers:
     def run(self, task: Task, timeout_s: float | None = None) -> Outcome:
         """Run one task to its end; timeout_s: seconds after which it is killed."""
         assert not self._running
+        self.ready()
         self.start(task, timeout_s)
         outcome = self.wait()
         assert outcome is not None
@@ -112,7 +113,8 @@ class StepWorkers:
 
     def start(self, task: Task, timeout_s: float | None = None) -> None:
         """Begin a task; `wait` tells its outcome. Raises ProjectError if the project cannot be imported."""
-        self.ready()
+        if self._imported is None:
+            self.ready()
         self._start(_Running(task=task, started=time.monotonic(), timeout_s=timeout_s))
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:

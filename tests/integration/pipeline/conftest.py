@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,17 +28,10 @@ def until(condition: Callable[[], bool], what: str, deadline_s: float = 20.0) ->
         time.sleep(0.005)
 
 
-def processes(word: str) -> list[int]:
-    """Pids of living processes whose command line mentions `word`, other than this one."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if word.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
+def processes(word: str) -> list[str]:
+    """Command lines of living processes that mention `word`."""
+    listed = subprocess.run(["ps", "-axww", "-o", "stat=,command="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if word in line and not line.startswith("Z")]
 
 
 @pytest.fixture

@@ -118,6 +118,20 @@ def test_an_array_keeps_its_type_and_shape(array: np.ndarray, tmp_path: Path) ->
     assert artifact.kind == "numpy"
 
 
+@pytest.mark.parametrize("scalar", [np.float64(0.75), np.int8(-3), np.bool_(True), np.datetime64("2013-01-01")])
+def test_a_numpy_scalar_stays_one(scalar: np.generic, tmp_path: Path) -> None:
+    """Metrics are often such."""
+    artifact, again = kept({"metric": scalar}, tmp_path)
+    assert (again["metric"], type(again["metric"])) == (scalar, type(scalar))
+    assert (tmp_path / artifact.path / "value.0.npy").exists()
+
+
+def test_an_array_of_objects_is_pickled(tmp_path: Path) -> None:
+    """Numbers of any size have no place in .npy."""
+    artifact, again = kept(np.array([2**100, None], dtype=object), tmp_path)
+    assert (artifact.kind, list(again)) == ("pickle", [2**100, None])
+
+
 def test_a_fitted_model_comes_back_fitted(tmp_path: Path) -> None:
     """y = 2 x + 1 through two points."""
     artifact, again = kept(LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0]), tmp_path)

@@ -30,6 +30,8 @@ def pid_in(path: Path) -> int:
 
 def is_running(pid: int) -> bool:
     """A zombie, waiting for somebody to note its death, is dead."""
+    if not Path("/proc").exists():
+        return str(pid) in subprocess.run(["ps", "-axo", "pid="], capture_output=True, text=True).stdout.split()
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -295,6 +297,22 @@ def test_a_changed_source_is_imported_anew_before_the_next_task(project: Make, t
     assert load(artifact, call.context.path) == 22
 
 
+def test_a_source_changed_in_the_middle_of_a_run_waits_for_the_next(
+    project: Make, task: MakeTask, tmp_path: Path
+) -> None:
+    """Between two `ready`, all steps see one source."""
+    workers = project("@step\ndef one():\n    return 1\n@step\ndef two():\n    return 1\n")
+    workers.ready()
+    (tmp_path / "project" / "pipeline.py").write_text("raise RuntimeError('half-edited')\n")
+    call = task("two")
+    workers.start(call)
+    outcome = workers.wait()
+    assert outcome is not None
+    assert outcome.error is None
+    with pytest.raises(ProjectError, match="half-edited"):
+        workers.ready()
+
+
 def test_a_template_that_died_is_replaced_and_its_task_run_once_more(
     project: Make, task: MakeTask, tmp_path: Path
 ) -> None:
@@ -370,3 +388,55 @@ def test_a_child_without_prctl_dies_at_the_end_of_its_lifeline(tmp_path: Path) -
         assert child.stdout.readline() == b"up\n"
         child.stdin.close()
         assert child.wait(20) == -signal.SIGKILL
+
+
+def test_what_a_step_registered_for_its_end_is_done(project: Make, task: MakeTask, tmp_path: Path) -> None:
+    """Libraries remove their temporary files there; the template's own end is not the step's."""
+    mark = tmp_path / "ended"
+    workers = project(
+        "import atexit, os, pathlib\n@step\ndef one():\n"
+        f"    atexit.register(pathlib.Path({str(mark)!r}).write_text, 'once')\n    return 1\n"
+    )
+    assert workers.run(task("one")).error is None
+    assert mark.read_text() == "once"
+
+
+def test_what_a_step_leaves_running_may_clean_up_and_is_killed_if_it_does_not(
+    project: Make, task: MakeTask, tmp_path: Path
+) -> None:
+    """Asked to end, one says farewell; the other is deaf and is killed."""
+    polite, deaf = tmp_path / "polite", tmp_path / "deaf"
+    workers = project(
+        "import subprocess, pathlib, time\n@step\ndef leaves():\n"
+        f"    for script in (\"trap 'echo bye > {polite}; exit' TERM; touch {polite}\", \"trap '' TERM; echo $$ > {deaf}\"):\n"
+        "        subprocess.Popen(['sh', '-c', script + '; while true; do sleep 0.05; done'])\n"
+        f"    while not pathlib.Path({str(polite)!r}).exists() or not pathlib.Path({str(deaf)!r}).exists():\n"
+        "        time.sleep(0.005)\n"
+    )
+    assert workers.run(task("leaves")).error is None
+    wait_until(lambda: polite.read_text() == "bye\n")
+    wait_until(lambda: not is_running(pid_in(deaf)))
+
+
+def test_a_step_may_use_processes_of_its_own(project: Make, task: MakeTask) -> None:
+    """joblib's workers and shared memory are gone when the step is, and nothing waits for anything for ever."""
+    workers = project(
+        "import os, joblib\n@step\ndef many():\n"
+        "    return [os.getpid(), joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in (-1, 2))]\n"
+    )
+    call = task("many")
+    artifact = workers.run(call, timeout_s=60).artifact
+    assert artifact is not None
+    pid, result = load(artifact, call.context.path)
+    assert result == [1, 2]
+    wait_until(lambda: not list(Path("/dev/shm").glob(f"*-{pid}-*")))
+
+
+@pytest.mark.slow
+def test_a_thread_that_never_ends_does_not_hold_the_step(project: Make, task: MakeTask) -> None:
+    """The result is there already; the process is ended after its farewell."""
+    workers = project(
+        "import threading\n"
+        "@step\ndef one():\n    threading.Thread(target=threading.Event().wait).start()\n    return 1\n"
+    )
+    assert workers.run(task("one"), timeout_s=60).error is None
