@@ -101,7 +101,7 @@ def execute(
     """Run what is not yet done; step name -> result, in `home.runs / run.id`.
 
     A step that is done, called with the same and intact on disk, is not run again; nor is one that had ended when
-    the process that watched it died. Raises StepFailed when a step has failed after its retries, Conflict when
+    the process that watched it died. A run that failed, or whose owner died, is taken over. Raises StepFailed when a step has failed after its retries, Conflict when
     another living process executes the run, ProjectError when the project's module cannot be imported.
     """
     order = _order(steps)
@@ -121,7 +121,8 @@ def execute(
     try:
         return execution.finish()
     except BaseException:
-        workers.close()  # nothing may go on that nobody watches
+        if execution.running:
+            workers.close()  # nothing may go on that nobody watches
         raise
 
 
