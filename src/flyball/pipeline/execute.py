@@ -101,8 +101,10 @@ def execute(
     """Run what is not yet done; step name -> result, in `home.runs / run.id`.
 
     A step that is done, called with the same and intact on disk, is not run again; nor is one that had ended when
-    the process that watched it died. A run that failed, or whose owner died, is taken over. Raises StepFailed when a step has failed after its retries, Conflict when
-    another living process executes the run, ProjectError when the project's module cannot be imported.
+    the process that watched it died. A run that failed, or whose owner died, is taken over.
+
+    Raises StepFailed when a step has failed after its retries, Conflict when another living process executes the run,
+    ProjectError when the project's module cannot be imported, Mistake when the steps are no DAG.
     """
     order = _order(steps)
     workers.ready()
