@@ -62,7 +62,7 @@ def render(a: Version, b: Version, found: list[Difference]) -> str:
     rows = [(item.section, item.name, item.a, item.b) for item in found]
     same = [section for section in SECTIONS if section not in {item.section for item in found}]
     text = table(("", "", _name(a), _name(b)), rows, empty=f"{_name(a)} and {_name(b)} do not differ")
-    return text if not same else f"{text}\nthe same: {', '.join(same)}"
+    return text if not (found and same) else f"{text}\nthe same: {', '.join(same)}"
 
 
 def _facts(version: Version) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 
@@ -129,11 +130,14 @@ def _ports(home: Home) -> Iterator[Checked]:
 
 
 def _mlflow() -> Checked:
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri.startswith(("http://", "https://")):
-        return Checked(what="MLflow", state="ok", told=f"{uri or 'embedded, in the home'}")
+    uri = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if uri.scheme not in ("http", "https"):
+        told = f"MLFLOW_TRACKING_URI, {uri.scheme or 'a folder'}" if any(uri) else "embedded, in the home"
+        return Checked(what="MLflow", state="ok", told=told)
+    # Without user and password, which the address may hold: neither is needed for this, nor may an error repeat them.
+    server = f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path.rstrip('/')}"
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_TIMEOUT_S).close()  # noqa: S310  # http(s) only
+        urllib.request.urlopen(f"{server}/health", timeout=REACH_TIMEOUT_S).close()  # noqa: S310  # http(s) only
     except OSError as error:
         mend = "start that server, or unset MLFLOW_TRACKING_URI to use the embedded one"
         return Checked(what="MLflow", state="broken", told=f"MLFLOW_TRACKING_URI does not answer: {error}", mend=mend)

@@ -6,6 +6,7 @@ import difflib
 import errno
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -139,8 +140,10 @@ def _later(verb: str) -> click.Command:
 
 
 @click.group(cls=Verbs, subcommand_metavar="VERB ...", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--project", type=click.Path(path_type=Path), metavar="DIR", help="As after the verb.")
+@click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="As after the verb.")
 @click.version_option(__version__, prog_name="flyball", message="%(prog)s %(version)s")
-def main() -> None:
+def main(project: Path | None, home: Path | None) -> None:  # read by `options.at_place`
     """A governor for machine-learning models: trains them, decides which version may answer, serves it, watches what
     it answers, and acts when the world moves.
 

@@ -16,6 +16,8 @@ from flyball.store.clock import moment
 
 Command = Callable[..., Any]
 
+FOLDER = click.Path(path_type=Path)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 limit_option = click.option(
@@ -30,21 +32,18 @@ why_option = click.option(
 def at_place(command: Command) -> Command:
     """Adds `--project` and `--home`; the command's first argument is the place they name."""
 
-    @click.option(
-        "--project",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Folder of flyball.toml; else the nearest one upward.",
-    )
+    @click.option("--project", type=FOLDER, metavar="DIR", help="Folder of flyball.toml; else the nearest one upward.")
     @click.option(
         "--home",
-        type=click.Path(path_type=Path),
+        type=FOLDER,
         metavar="DIR",
         help="Where Flyball keeps things; else FLYBALL_HOME, else the nearest .flyball upward.",
     )
     @functools.wraps(command)
     def placed(*args: Any, project: Path | None, home: Path | None, **options: Any) -> Any:
-        return command(find_place(project, home), *args, **options)
+        told = click.get_current_context().find_root().params  # `flyball --home DIR VERB` says the same
+        place = find_place(project or told.get("project"), home or told.get("home"))
+        return command(place, *args, **options)
 
     return placed
 

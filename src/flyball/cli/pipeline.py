@@ -52,7 +52,8 @@ def run(place: Place, window: Span, params: dict[str, Any], fail_on_refusal: boo
 
     A refused candidate is a finished run, exit 0; with --fail-on-refusal exit 3.
     """
-    release = _train(open_home(place), place.home, the_project(place), window=window, params=params, why=why)
+    project = the_project(place)
+    release = _train(open_home(place, make=True), place.home, project, window=window, params=params, why=why)
     _tell(release, as_json=as_json, fail_on_refusal=fail_on_refusal)
 
 
@@ -209,6 +210,7 @@ def _train(
     from flyball.loop import release, site  # onnxruntime: `--help` does without
 
     _check_params(project, params)
+    progress(f"{project.model.name}: the pipeline runs; its steps' logs lie in {home.runs}")
     start, end = window
     with site.open_site(project, home, database, progress) as opened:
         return release.retrain(opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params)

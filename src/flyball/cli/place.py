@@ -43,9 +43,11 @@ def nearest_project(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / "flyball.toml").is_file()), None)
 
 
-def open_home(place: Place) -> Database:
-    """The home's database. A home is made where one was named or a project lies, never in a folder that is neither."""
-    if not (place.named or place.project is not None or place.home.path.is_dir()):
+def open_home(place: Place, *, make: bool = False) -> Database:
+    """The home's database. A home is made beside a project; elsewhere only by the verbs that put something in it."""
+    if not (place.project is not None or place.home.path.is_dir() or (make and place.named)):
+        if place.named:
+            raise Mistake(f"no home in {place.home.path}; `flyball run` in a project's folder makes one")
         raise Mistake(
             f"no project and no home here: neither flyball.toml nor .flyball from {Path.cwd()} upward; "
             "`flyball init DIR` writes a project, --project and --home name others"
@@ -56,7 +58,7 @@ def open_home(place: Place) -> Database:
 def open_homes(place: Place, directories: Sequence[Path]) -> tuple[Home, Database]:
     """The one home that several project folders share, and its database."""
     if place.named or not directories:
-        return place.home, open_home(place)
+        return place.home, open_home(place, make=True)
     homes = {find_home(folder, os.environ).path for folder in directories}
     if len(homes) > 1:
         there = ", ".join(str(path) for path in sorted(homes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +12,11 @@ from flyball.cli.addresses import DASHBOARD_PORT, SERVE_PORT, Addresses, claimed
 from flyball.cli.options import at_place
 from flyball.cli.place import Place, open_home, open_homes
 from flyball.dashboard.reads import require_model
-from flyball.dashboard.tokens import first_token
 from flyball.errors import ProjectError
 from flyball.project.load import load_project
 from flyball.project.records import Project
-from flyball.registry.live import deployments
 from flyball.registry.projects import add_project, projects
-from flyball.store import Database, Home, utcnow
+from flyball.store import Database, utcnow
 
 DEFAULT_WORKERS = 2
 
@@ -53,16 +49,15 @@ def up(place: Place, directories: tuple[Path, ...], host: str, port: int, ui_por
         claimed(home),
         closing(bind_free(host, port)) as data,
         closing(bind_free(host, ui_port)) as page,
-        servers.lifeline() as parent_fd,
     ):
         addresses = Addresses(serve=servers.url_of(data), dashboard=servers.url_of(page))
         keep(home, addresses)
         children = [
             *worker_children(home, data, count, servers.serving_options(known)),
-            servers.dashboard_child(home, page, serve_url=addresses.serve, parent_fd=parent_fd),
-            servers.loop_child(home, parent_fd=parent_fd),
+            servers.dashboard_child(home, page, serve_url=addresses.serve),
+            servers.loop_child(home),
         ]
-        servers.run_until_told(home, children, lambda stop: _announce(home, addresses, stop))
+        servers.run_until_told(home, children, lambda stop: servers.announce(home, addresses, stop))
 
 
 @click.command()
@@ -86,7 +81,7 @@ def serve(place: Place, models: tuple[str, ...], host: str, port: int, workers: 
         addresses = Addresses(serve=servers.url_of(data), dashboard=None)
         keep(place.home, addresses)
         children = worker_children(place.home, data, count, servers.serving_options(known, models))
-        servers.run_until_told(place.home, children, lambda stop: _announce(place.home, addresses, stop))
+        servers.run_until_told(place.home, children, lambda stop: servers.announce(place.home, addresses, stop))
 
 
 def _add(database: Database, directories: Sequence[Path]) -> None:
@@ -105,28 +100,3 @@ def _known(database: Database) -> list[Project]:
         except ProjectError:
             continue
     return found
-
-
-def _announce(home: Home, addresses: Addresses, stop: threading.Event) -> None:
-    """Print where everything is once it answers, and how to ask as soon as a model can."""
-    from flyball.cli import servers
-    from flyball.store import open_database
-
-    if not servers.wait_for(f"{addresses.serve}/livez", stop, accept=lambda status: status == 200):
-        return
-    database = open_database(home, os.environ)
-    click.echo(f"serving    {addresses.serve}")
-    if addresses.dashboard is not None:
-        if not servers.wait_for(f"{addresses.dashboard}/livez", stop, accept=lambda status: status < 500):
-            return
-        click.echo(f"dashboard  {addresses.dashboard}/?token={first_token(home, database, utcnow())}")
-    click.echo(f"home       {home.path}")
-    if not deployments(database):
-        click.echo("\nNo version yet: `flyball run` trains the first, and it is served as soon as it is live.")
-    if servers.wait_for(f"{addresses.serve}/readyz", stop, accept=lambda status: status == 200):
-        for deployment in deployments(database).values():
-            click.echo(
-                f"\n{deployment.model} v{deployment.live} answers:\n  {servers.example(home, deployment, addresses.serve)}"
-            )
-        click.echo("\nCtrl-C drains and ends.")
-    database.close()

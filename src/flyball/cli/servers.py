@@ -9,21 +9,25 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import click
 import orjson
 
+from flyball.cli.addresses import Addresses
+from flyball.dashboard.tokens import first_token
 from flyball.engine.bundle import read_contract
+from flyball.errors import Corrupt
 from flyball.project.records import Project
+from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
 from flyball.serving.options import Options
 from flyball.serving.sockets import address
 from flyball.serving.supervisor import Child, fresh_metrics, supervise
 from flyball.serving.worker import metrics_folder
-from flyball.store import Home
+from flyball.store import Home, open_database, utcnow
 
 #: how often a server that does not answer yet is asked again.
 ASK_S = 0.1
@@ -49,44 +53,31 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-@contextmanager
-def lifeline() -> Iterator[int]:
-    """A file descriptor for children to read from: it ends when this process does, however it ends."""
-    reading, writing = os.pipe()
-    try:
-        yield reading
-    finally:
-        os.close(writing)
-        os.close(reading)
-
-
-def dashboard_child(home: Home, listening: socket.socket, *, serve_url: str, parent_fd: int) -> Child:
+def dashboard_child(home: Home, listening: socket.socket, *, serve_url: str) -> Child:
     """The control plane on an open socket."""
     host, port = address(listening)
     places = ("--home", str(home.path), "--host", host, "--port", str(port), "--serve-url", serve_url)
-    descriptors = ("--fd", str(listening.fileno()), "--parent-fd", str(parent_fd))
-    argv = (*_python("flyball.dashboard.server"), *places, *descriptors)
-    return Child(name="dashboard", argv=argv, pass_fds=(listening.fileno(), parent_fd))
+    argv = (*_python("flyball.dashboard.server"), *places, "--fd", str(listening.fileno()))
+    return Child(name="dashboard", argv=argv, pass_fds=(listening.fileno(),))
 
 
-def loop_child(home: Home, *, parent_fd: int) -> Child:
+def loop_child(home: Home) -> Child:
     """The loop of every project in the home."""
-    argv = (*_python("flyball.loop.process"), "--home", str(home.path), "--parent-fd", str(parent_fd))
-    return Child(name="loop", argv=argv, pass_fds=(parent_fd,))
+    return Child(name="loop", argv=(*_python("flyball.loop.process"), "--home", str(home.path)))
 
 
-def run_until_told(home: Home, children: Sequence[Child], announce: Callable[[threading.Event], None]) -> None:
-    """Keep the children running until SIGINT or SIGTERM; then drain them. `announce` runs beside, until the event is set."""
+def run_until_told(home: Home, children: Sequence[Child], tell: Callable[[threading.Event], None]) -> None:
+    """Keep the children running until SIGINT or SIGTERM; then drain them. `tell` runs beside, until the event is set."""
     stop = threading.Event()
 
     def end(number: int, _: Any) -> None:
         stop.set()
-        # A second time means at once: the children see the lifeline's end.
+        # A second time means at once: the children see that their supervisor is gone.
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     fresh_metrics(metrics_folder(home))
-    teller = threading.Thread(target=announce, args=(stop,), name="announce", daemon=True)
+    teller = threading.Thread(target=tell, args=(stop,), name="announce", daemon=True)
     teller.start()
     try:
         supervise(children, stop=stop, log=lambda line: click.echo(line, err=True))
@@ -97,11 +88,39 @@ def run_until_told(home: Home, children: Sequence[Child], announce: Callable[[th
             signal.signal(number, handler)
 
 
-def wait_for(url: str, stop: threading.Event, *, accept: Callable[[int], bool]) -> bool:
-    """Ask until the answer's status is accepted; False when told to stop first."""
+def announce(home: Home, addresses: Addresses, stop: threading.Event) -> None:
+    """Print where everything is once it answers, and how to ask as soon as a model can."""
+    if not wait_for(f"{addresses.serve}/livez", stop):
+        return
+    with closing(open_database(home, os.environ)) as database:
+        click.echo(f"serving    {addresses.serve}")
+        if addresses.dashboard is not None and wait_for(f"{addresses.dashboard}/livez", stop):
+            click.echo(f"dashboard  {addresses.dashboard}/?token={first_token(home, database, utcnow())}")
+        click.echo(f"home       {home.path}")
+        if not deployments(database):
+            click.echo("\nNo version yet: `flyball run` trains the first, and it is served as soon as it is live.")
+        if wait_for(f"{addresses.serve}/readyz", stop):
+            for deployment in deployments(database).values():
+                click.echo(f"\n{deployment.model} v{deployment.live} answers:")
+                click.echo(f"  {example(home, deployment, addresses.serve)}")
+            click.echo("\nCtrl-C drains and ends.")
+
+
+def example(home: Home, deployment: Deployment, url: str) -> str:
+    """A command that asks a live model for a prediction, with a row its contract takes; or why there is none."""
+    folder, _ = deployment.bundles[deployment.live]
+    try:
+        row = orjson.dumps({"inputs": [dict(read_contract(home.path / folder).example)]}).decode()
+    except Corrupt as error:  # the other models are told all the same
+        return str(error)
+    quoted = row.replace("'", "'\\''")
+    return f"curl -s {url}/models/{deployment.model}/predict -d '{quoted}'"
+
+
+def wait_for(url: str, stop: threading.Event) -> bool:
+    """Ask until it answers 200; False when told to stop first."""
     while not stop.is_set():
-        status = ask(url)
-        if status is not None and accept(status):
+        if ask(url) == 200:
             return True
         stop.wait(ASK_S)
     return False
@@ -116,14 +135,6 @@ def ask(url: str) -> int | None:
         return error.code
     except OSError:
         return None
-
-
-def example(home: Home, deployment: Deployment, url: str) -> str:
-    """A command that asks a live model for a prediction, with a row its contract takes."""
-    folder, _ = deployment.bundles[deployment.live]
-    row = orjson.dumps({"inputs": [dict(read_contract(home.path / folder).example)]}).decode()
-    quoted = row.replace("'", "'\\''")
-    return f"curl -s {url}/models/{deployment.model}/predict -d '{quoted}'"
 
 
 def _python(module: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import click
 
 from flyball.cli.options import as_time, at_place, json_option, limit_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.show import fields, minute, put, span, table
+from flyball.cli.show import cell, fields, minute, put, span, table
 from flyball.dashboard.reads import history, require_model
 from flyball.dashboard.records import Tenure
 from flyball.errors import NotFound, NotYet
@@ -20,6 +20,9 @@ from flyball.registry import versions as registry
 from flyball.registry.codec import plain
 from flyball.registry.records import Deployment, Version
 from flyball.store import Database
+
+#: columns of metrics in the table of versions.
+METRICS = 3
 
 
 @click.command()
@@ -115,8 +118,8 @@ def audit(place: Place, act: str, model: str | None, limit: int, as_json: bool) 
 
 
 def render_versions(found: Sequence[Version], empty: str) -> str:
-    """A table of versions, oldest first; a column for each metric that any of them has."""
-    names = list(dict.fromkeys(name for item in found for name in item.metrics))
+    """A table of versions, oldest first, with a column for each of the first few metrics; `show` has them all."""
+    names = list(dict.fromkeys(name for item in found for name in item.metrics))[:METRICS]
     rows = [
         (
             _v(item.number),
@@ -150,7 +153,7 @@ def render_version(version: Version) -> str:
             ("parameters", parameters(version)),
             ("run", f"{lineage.run} ({lineage.reason})"),
             ("parent", _v(lineage.parent)),
-            ("parity", ", ".join(f"{name} {value}" for name, value in version.parity.items()) or None),
+            ("parity", ", ".join(f"{name} {cell(value)}" for name, value in version.parity.items()) or None),
             ("MLflow run", lineage.mlflow_run),
             ("bundle", version.bundle),
             ("bundle digest", version.digest),

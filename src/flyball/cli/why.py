@@ -62,7 +62,7 @@ def render(version: Version, verdict: Verdict | None, decided: Sequence[Decision
         f"made {minute(version.created_at)}, {lineage.reason}: {lineage.data_rows:,} rows, "
         f"{span(lineage.data_start, lineage.data_end)}",
         render_verdict(verdict) if verdict else "no gate's verdict is kept for it",
-        _section("decisions", (f"{minute(item.at)}  {item.kind} {item.verdict}: {item.reason}" for item in decided)),
+        _section("decisions", (f"{minute(item.at)}  {item.kind} {_said(item)}" for item in decided)),
         _section("live", (_told(move, version.number) for move in moved)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -90,6 +90,11 @@ _OCCASIONS = {"first": "a first version", "change": "another recipe", "refresh":
 def _difference(item: RuleResult) -> str | None:
     found = item.difference
     return None if found is None else interval(found.value, found.low, found.high, sign="+")
+
+
+def _said(item: Decision) -> str:
+    """Verdict and reason; a reason that begins with its verdict does not say it twice."""
+    return item.reason if item.reason.startswith(item.verdict) else f"{item.verdict}: {item.reason}"
 
 
 def _told(move: Tenure, number: int) -> str:

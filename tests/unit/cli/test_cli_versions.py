@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,3 +206,19 @@ def test_a_folder_that_is_no_project_gets_no_home(
     assert result.exit_code == 2
     assert result.stderr.startswith("no project and no home here")
     assert list(folder.iterdir()) == []
+
+
+def test_a_home_that_is_not_there_is_not_made_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped --home is refused, before the verb or after it, instead of looking like an empty one."""
+    monkeypatch.chdir(tmp_path)
+    for words in (["models", "--home", "hmoe"], ["--home", "hmoe", "models"]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"no home in {tmp_path / 'hmoe'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_home_may_be_named_before_the_verb(told: Told) -> None:
+    """`flyball --home DIR models` and `flyball models --home DIR` are the same."""
+    before = CliRunner().invoke(main, ["--home", str(told.home.path), "models"])
+    assert before.stdout == told("models").stdout
