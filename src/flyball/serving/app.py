@@ -18,9 +18,9 @@ from flyball.serving.native import Asked, decode, encode
 from flyball.serving.outcomes import decode_outcomes
 from flyball.serving.pages import Answer, json_answer, page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
-from flyball.serving.requests import Arrivals, Headers, item_ids, request_id
+from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
 from flyball.serving.routes import ROUTES, match
-from flyball.serving.served import LIVE, Served
+from flyball.serving.served import LIVE, Served, lines, status_line
 from flyball.serving.shadows import Answered, Shadows
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class App:
         self._served: dict[str, Served] = {}
         #: whole path of a predict request -> its model.
         self._hot: dict[str, Served] = {}
+        #: the same as it stands in a request line, for `protocol`.
+        self.direct: dict[bytes, Served] = {}
 
     def switch(self, roster: Roster) -> None:
         """Serve `roster` from the next request on. Its versions are in memory already, so nothing waits."""
@@ -91,7 +93,8 @@ class App:
         }
         self._metrics.serves([line for item in served.values() for line in item.versions()])
         self._served = served
-        self._hot = {f"/models/{name}/predict": item for name, item in served.items()}
+        self._hot = {item.path: item for item in served.values()}
+        self.direct = {path.encode(): item for path, item in self._hot.items()}
         self.roster = roster
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,24 +113,79 @@ class App:
             else:
                 await self._other(scope, headers, asked_by, made, receive, send)
         except Problem as problem:
-            await self._refuse(problem, scope, served, asked_by, send)
+            refused = self._refusal(problem, scope["method"], scope["path"], served, asked_by)
+            await self._send(refused, headers, asked_by, send)
         except ConnectionAbortedError:
             pass  # the client went away before its request was whole
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the client learns only that it was ours
-            await self._refuse(Problem("internal", _INTERNAL), scope, served, asked_by, send, error)
+            fault = Problem("internal", _INTERNAL)
+            refused = self._refusal(fault, scope["method"], scope["path"], served, asked_by, error)
+            await self._send(refused, headers, asked_by, send)
         finally:
             values[in_flight] -= 1.0
+
+    def begun(self, requests: int) -> None:
+        """Count requests, begun outside `__call__`, as in flight; -1 when one ends."""
+        self._values[self._in_flight] += requests
 
     async def _predict(
         self, served: Served, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
     ) -> None:
         body = await self.bodies.read(headers, receive)
-        started = time.perf_counter()
-        at_ns = time.time_ns()
+        started, at_ns = time.perf_counter(), time.time_ns()
         if len(body) <= INLINE_BYTES:
-            asked, prediction = _score(served, body, at_ns / 1e9)
+            scored = _score(served, body, at_ns / 1e9)
         else:
-            asked, prediction = await self._score_aside(served, body, at_ns / 1e9)
+            scored = await self._score_aside(served, body, at_ns / 1e9)
+        answer = self._conclude(served, headers, asked_by, made, scored, at_ns, started)
+        head = [*served.headers, *self._headers(headers, asked_by, answer)]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": answer})
+
+    def answer_directly(self, served: Served, headers: Headers, body: bytes, *, close: bool, date: bytes) -> bytes:
+        """`_predict` for a small body that is here already: the whole HTTP response, `date` being its default headers."""
+        started, at_ns = time.perf_counter(), time.time_ns()
+        made = self._arrivals.new_id(at_ns)
+        asked_by = request_id(headers, made)
+        try:
+            scored = _score(served, body, at_ns / 1e9)
+            answer = self._conclude(served, headers, asked_by, made, scored, at_ns, started)
+        except Problem as problem:
+            return self.refuse_directly(served, headers, problem, close=close, date=date)
+        except Exception as error:  # noqa: BLE001 - the edge, as in __call__
+            fault = Problem("internal", _INTERNAL)
+            return self.refuse_directly(served, headers, fault, close=close, date=date, cause=error)
+        return b"".join((served.opening, date, *_lines(headers, asked_by, answer, close), b"\r\n", answer))
+
+    def refuse_directly(
+        self,
+        served: Served,
+        headers: Headers,
+        problem: Problem,
+        *,
+        close: bool,
+        date: bytes,
+        cause: Exception | None = None,
+    ) -> bytes:
+        """A refusal as a whole HTTP response."""
+        asked_by = request_id(headers, self._arrivals.new_id(time.time_ns()))
+        answer = self._refusal(problem, "POST", served.path, served, asked_by, cause)
+        fixed = lines([(b"content-type", answer.content_type), *answer.headers])
+        rest = _lines(headers, asked_by, answer.body, close)
+        return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
+
+    def _conclude(
+        self,
+        served: Served,
+        headers: Headers,
+        asked_by: str,
+        made: str,
+        scored: tuple[Asked, Prediction],
+        at_ns: int,
+        started: float,
+    ) -> bytes:
+        """Encode, journal, count; the answer's body."""
+        asked, prediction = scored
         ids = item_ids(headers, served.model, made, asked.rows)
         answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
         received_at = self._arrivals.stamp(at_ns)
@@ -152,18 +210,16 @@ class App:
         written = self.predictions.append(line)
         # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
         served.counts.answered(asked.rows, time.perf_counter() - started, "written" if written else "dropped")
-        head = self._headers(served.headers, headers, asked_by, answer)
-        await send({"type": "http.response.start", "status": 200, "headers": head})
-        await send({"type": "http.response.body", "body": answer})
         if served.shadows:
+            # Scored by a task of its own, which comes to run when the answer has left.
             self.shadows.put(Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by))
+        return answer
 
-    def _headers(
-        self, fixed: list[tuple[bytes, bytes]], asked: Headers, asked_by: str, body: bytes
-    ) -> list[tuple[bytes, bytes]]:
-        headers = [*fixed, (b"content-length", b"%d" % len(body)), (b"x-request-id", asked_by.encode())]
-        if b"traceparent" in asked:
-            headers.append((b"traceparent", asked[b"traceparent"]))
+    def _headers(self, asked: Headers, asked_by: str, body: bytes) -> list[tuple[bytes, bytes]]:
+        """The headers that differ from answer to answer."""
+        headers = [(b"content-length", b"%d" % len(body)), (b"x-request-id", asked_by.encode())]
+        if b"traceparent" in asked and (trace := traceparent(asked)):
+            headers.append((b"traceparent", trace))
         if self.draining:
             headers.append(_CLOSE)
         return headers
@@ -211,19 +267,21 @@ class App:
         return json_answer({"accepted": len(outcomes), "ids": ids}, status=202)
 
     async def _send(self, answer: Answer, asked: Headers, asked_by: str, send: Send) -> None:
-        headers = self._headers([(b"content-type", answer.content_type), *answer.headers], asked, asked_by, answer.body)
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        fixed = [(b"content-type", answer.content_type), *answer.headers]
+        head = [*fixed, *self._headers(asked, asked_by, answer.body)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": head})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _refuse(
+    def _refusal(
         self,
         problem: Problem,
-        scope: Scope,
+        method: str,
+        path: str,
         served: Served | None,
         asked_by: str,
-        send: Send,
         cause: Exception | None = None,
-    ) -> None:
+    ) -> Answer:
+        """Count and log a request that gets no answer; what it gets instead."""
         if served is None:
             self._metrics.refused("", "", "", problem.status)
         else:
@@ -232,23 +290,32 @@ class App:
             {
                 "event": "refused" if problem.status < 500 else "failed",
                 "request_id": asked_by,
-                "method": scope["method"],
-                "path": scope["path"][:200],
+                "method": method,
+                "path": path[:200],
                 "status": problem.status,
                 "kind": problem.kind,
-                "at": [".".join(map(str, item.loc)) for item in problem.errors],
+                "where": [".".join(map(str, item.loc)) for item in problem.errors],
                 "cause": _where(cause),
             }
         )
-        answer = Answer(
+        return Answer(
             body=problem.body(asked_by), content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers
         )
-        await self._send(answer, {}, asked_by, send)
 
 
 def _score(served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
     asked = decode(body, served.engine.contract, now_s)
     return asked, served.engine.predict(asked.columns)
+
+
+def _lines(asked: Headers, asked_by: str, body: bytes, close: bool) -> list[bytes]:
+    """`App._headers` as they stand in a response."""
+    head = [b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), asked_by.encode())]
+    if b"traceparent" in asked and (trace := traceparent(asked)):
+        head.append(b"traceparent: " + trace + b"\r\n")
+    if close:
+        head.append(b"connection: close\r\n")
+    return head
 
 
 def _there(models: Collection[str]) -> str:

@@ -11,8 +11,10 @@ from flyball.store.ids import derived_id
 
 REQUEST_ID_LENGTH = 128
 IDEMPOTENCY_KEY_LENGTH = 200
+TRACEPARENT_LENGTH = 55
 
 _REQUEST_ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_TRACEPARENT = b"0123456789abcdef-"
 _VISIBLE = bytes(range(0x21, 0x7F))
 _RANDOM_BITS = (1 << 80) - 1
 
@@ -55,6 +57,12 @@ def request_id(headers: Headers, made: str) -> str:
     if given and len(given) <= REQUEST_ID_LENGTH and not given.translate(None, _REQUEST_ID):
         return given.decode("ascii")
     return made
+
+
+def traceparent(headers: Headers) -> bytes:
+    """The W3C trace context to pass on; empty where it is not of the form of one."""
+    given = headers[b"traceparent"]
+    return b"" if len(given) > TRACEPARENT_LENGTH or given.translate(None, _TRACEPARENT) else given
 
 
 def item_ids(headers: Headers, scope: str, made: str, count: int) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flyball.engine.contract import Columns
 from flyball.journal.line import apply_policy
 from flyball.serving.native import answer_head, features_json
+from flyball.serving.problem import phrase
 
 if TYPE_CHECKING:
     from flyball.engine.session import Engine
@@ -22,21 +23,14 @@ class Served:
     """A model's live version and its shadows, ready to answer. Built at a switch, on the event loop; then read only."""
 
     __slots__ = (
-        "counts",
-        "engine",
-        "generation",
-        "head",
-        "headers",
-        "kept",
-        "model",
-        "multiclass",
-        "shadows",
-        "version",
+        *("counts", "engine", "generation", "head", "headers", "kept", "model", "multiclass", "opening", "path"),
+        *("shadows", "version"),
     )
 
     def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes) -> None:
         deployment = loaded.deployment
         self.model = deployment.model
+        self.path = f"/models/{self.model}/predict"
         self.version = deployment.live
         self.generation = deployment.generation
         self.engine: Engine = loaded.engines[deployment.live]
@@ -49,6 +43,8 @@ class Served:
             (b"x-flyball-variant", LIVE.encode()),
             (b"x-flyball-generation", str(self.generation).encode()),
         ]
+        #: how a response with these headers begins.
+        self.opening = b"".join((status_line(200), *lines(self.headers)))
         self.counts = metrics.counts(self.model, self.version, LIVE)
         #: what the journal keeps of a request's columns.
         self.kept = _kept(self.engine, deployment.columns, salt)
@@ -61,6 +57,16 @@ class Served:
         """(model, version, variant, generation) of all that is loaded."""
         live = (self.model, self.version, LIVE, self.generation)
         return [live, *((self.model, number, SHADOW, self.generation) for number, _ in self.shadows)]
+
+
+def status_line(status: int) -> bytes:
+    """The first line of a response."""
+    return f"HTTP/1.1 {status} {phrase(status)}\r\n".encode()
+
+
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Headers as they stand in a response."""
+    return [name + b": " + value + b"\r\n" for name, value in headers]
 
 
 def _kept(engine: Engine, policy: Mapping[str, Any], salt: bytes) -> Callable[[Columns], Any]:

@@ -29,6 +29,7 @@ from flyball.serving.metrics import Metrics
 from flyball.serving.models import Roster
 from flyball.serving.options import Options, WorkerArguments, parse_worker
 from flyball.serving.parent import watch_parent
+from flyball.serving.protocol import Protocol
 from flyball.serving.salt import journal_salt
 from flyball.serving.sockets import BACKLOG
 from flyball.serving.watch import Watch
@@ -127,7 +128,7 @@ def _config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         interface="asgi3",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         loop="none",
