@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+
 import click
 
+from flyball.cli.addresses import running
 from flyball.cli.options import at_place, json_option, why_option
 from flyball.cli.place import Place, open_home, the_project
 from flyball.cli.show import fields, put
+from flyball.client import Client
 from flyball.dashboard.reads import newest_rollout, require_model
 from flyball.dashboard.records import Rollout
-from flyball.errors import Mistake, NotYet
+from flyball.errors import Mistake, NotYet, Unavailable
 from flyball.registry import audit, live
 from flyball.registry.codec import plain
 from flyball.registry.records import Deployment
 from flyball.registry.versions import find, parse_reference, set_stage
-from flyball.store import Database, utcnow
+from flyball.store import Database, Home, utcnow
+
+#: workers look for a new deployment several times a second; a bundle takes a moment to load.
+PATIENCE_S = 15
+ASK_S = 0.05
 
 
 @click.command()
@@ -30,7 +39,7 @@ def promote(place: Place, version: str, why: str, as_json: bool) -> None:
     found = find(database, *parse_reference(version))
     before = live.current(database, found.model)
     after = move.promote(database, place.home, found.model, found.number, who=audit.local_user(), why=why, now=utcnow())
-    _moved(database, before, after, as_json=as_json)
+    _moved(place, database, before, after, as_json=as_json)
 
 
 @click.command()
@@ -46,7 +55,7 @@ def rollback(place: Place, model: str, why: str, as_json: bool) -> None:
     require_model(database, model)
     before = live.current(database, model)
     after = move.rollback(database, place.home, model, who=audit.local_user(), why=why, now=utcnow())
-    _moved(database, before, after, as_json=as_json)
+    _moved(place, database, before, after, as_json=as_json)
 
 
 @click.command()
@@ -128,14 +137,35 @@ def render_rollout(model: str, found: Rollout | None) -> str:
     )
 
 
-def _moved(database: Database, before: Deployment | None, after: Deployment, *, as_json: bool) -> None:
-    """Say what answers now, and under which number the audit has it."""
+def _moved(place: Place, database: Database, before: Deployment | None, after: Deployment, *, as_json: bool) -> None:
+    """Say what answers now, since when, and under which number the audit has it."""
     number = audit.entries(database, model=after.model, limit=1)[0].id
-    was = before.live if before else None
-    document = {"model": after.model, "from": was, "to": after.live, "generation": after.generation, "audit": number}
+    was, seconds = before.live if before else None, _answering_after(place.home, after)
+    document = {
+        "model": after.model,
+        "from": was,
+        "to": after.live,
+        "generation": after.generation,
+        "audit": number,
+        "answering_after_s": seconds,
+    }
     arrow = f"v{was} → v{after.live}" if was is not None else f"v{after.live}"
-    put(
-        document,
-        f"{after.model} {arrow}  verified, live for workers within a second. Audit #{number}.",
-        as_json=as_json,
-    )
+    seen = "no server runs in this home" if seconds is None else f"answering after {seconds:.1f} s"
+    put(document, f"{after.model} {arrow}  verified, {seen}. Audit #{number}.", as_json=as_json)
+
+
+def _answering_after(home: Home, deployment: Deployment) -> float | None:
+    """Seconds until a worker said that it answers with this deployment or a later one; None: no server runs here."""
+    there, began = running(home), time.monotonic()
+    while there is not None:
+        with closing(Client(there.serve)) as client:
+            served = client.get("/readyz")["models"].get(deployment.model)
+        if served is not None and served["generation"] >= deployment.generation:
+            return round(time.monotonic() - began, 2)
+        if time.monotonic() - began > PATIENCE_S:
+            raise Unavailable(
+                f"{deployment.model} v{deployment.live} is recorded as live, but {there.serve} does not answer with it after "
+                f"{PATIENCE_S:g} s; {there.serve}/readyz tells why"
+            )
+        time.sleep(ASK_S)
+    return None

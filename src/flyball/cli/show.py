@@ -111,4 +111,5 @@ def _cut(text: str) -> str:
 
 
 def _numeric(column: Iterable[object]) -> bool:
-    return all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in column)
+    known = [value for value in column if value is not None]
+    return bool(known) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)

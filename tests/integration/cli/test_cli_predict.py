@@ -103,9 +103,9 @@ def test_a_file_longer_than_one_piece_has_one_head(site: Site, tmp_path: Path) -
 def test_promote_and_rollback_move_what_is_live(site: Site) -> None:
     """Each proves that the version answers, says from what to what, and under which audit number."""
     forth = site("promote", "churn@2", "--why", "better")
-    assert forth.stdout == "churn v1 → v2  verified, live for workers within a second. Audit #2.\n"
+    assert forth.stdout == "churn v1 → v2  verified, no server runs in this home. Audit #2.\n"
     back = json.loads(site("rollback", "churn", "--why", "worse after all", "--json").stdout)
-    assert back == {"model": "churn", "from": 2, "to": 1, "generation": 3, "audit": 3}
+    assert back == {"model": "churn", "from": 2, "to": 1, "generation": 3, "audit": 3, "answering_after_s": None}
     assert site("promote", "churn@1").exit_code == 2
 
 

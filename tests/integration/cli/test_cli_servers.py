@@ -116,8 +116,9 @@ def test_a_promotion_reaches_the_workers(site: Site) -> None:
     with started(site, "serve", "--workers", "1", "--port", str(free_port())) as server:
         client = Client(server.says(r"serving +(http://\S+)")[1])
         server.says("v1 answers")
-        assert site("promote", "churn@2").exit_code == 0
-        until(lambda: client.predict("churn", [ROW]).version == 2)
+        moved = site("promote", "churn@2")
+        assert re.fullmatch(r"churn v1 → v2  verified, answering after \d+\.\d s. Audit #2.\n", moved.stdout)
+        assert client.predict("churn", [ROW]).version == 2
         client.close()
         assert server.end(signal.SIGTERM) == 0
 
