@@ -23,6 +23,8 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._flyball = cast(App, self.config.app)
+        #: longer bodies go the ordinary way, which refuses those that are too long.
+        self._longest = min(INLINE_BYTES, self._flyball.options.max_body_bytes)
         #: the model of the request being read, where it goes the short way.
         self._served: Served | None = None
         self._fields: dict[bytes, bytes] = {}
@@ -92,7 +94,7 @@ class Protocol(HttpToolsProtocol):
             self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and declared.isdigit()
-            and int(declared) <= min(INLINE_BYTES, self._flyball.options.max_body_bytes)
+            and int(declared) <= self._longest
             and (self.cycle is None or self.cycle.response_complete)
             and not self.expect_100_continue
             and not self.flow.write_paused

@@ -118,6 +118,7 @@ class Client:
         self.home = home
         self.log = log
         self.executor = executor
+        self.runner = asyncio.Runner()
 
     def look(self) -> None:
         self.watch.look()
@@ -134,7 +135,7 @@ class Client:
 
     def chunks(self, method: str, path: str, parts: list[bytes | None], headers: Mapping[str, str]) -> Reply:
         """A request whose body comes in parts; None: the next part never comes."""
-        return asyncio.run(self._chunks(method, path, parts, headers))
+        return self.runner.run(self._chunks(method, path, parts, headers))
 
     async def _chunks(self, method: str, path: str, parts: list[bytes | None], headers: Mapping[str, str]) -> Reply:
         waiting = list(parts)
@@ -206,7 +207,9 @@ def start(installed: Installed) -> Iterator[Callable[..., Client]]:
         )
         app.switch(watch.start())
         ends.extend([executor.shutdown, cells.close, predictions.close, outcomes.close, watch.close])
-        return Client(app, watch, home, log, executor)
+        client = Client(app, watch, home, log, executor)
+        ends.append(client.runner.close)
+        return client
 
     yield started
     for end in ends:
