@@ -86,7 +86,7 @@ def resume(place: Place, run_id: str, fail_on_refusal: bool, as_json: bool) -> N
     database = open_home(place)
     found = find_run(database, run_id)
     with site.open_site(project_of(database, found.model), place.home, database, progress) as opened:
-        _tell(release.resume(opened, found.id), as_json=as_json, fail_on_refusal=fail_on_refusal)
+        _tell(release.resume(opened, found.id, now=utcnow()), as_json=as_json, fail_on_refusal=fail_on_refusal)
 
 
 @click.command()

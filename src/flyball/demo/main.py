@@ -114,7 +114,7 @@ def _first_version(site: Site, world: year.World) -> None:
         return
     begun = unfinished(site.database, site.model)
     if begun:
-        release.resume(site, begun[0].id)
+        release.resume(site, begun[0].id, now=now)
     else:
         release.retrain(site, now=now, reason="first", why="first version, from January and February")
 

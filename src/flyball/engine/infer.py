@@ -75,7 +75,7 @@ def _feature(name: str, series: Any) -> Feature:
     present = series.dropna()
     if kind == "category":
         present = present[present != ""]
-        levels = tuple(present.astype(object).value_counts().index[:MAX_LEVELS])
+        levels = tuple(str(level) for level in present.value_counts().index[:MAX_LEVELS])
         return Feature(name=name, kind=kind, nullable=len(present) < len(series), levels=levels)
     values = present.to_numpy(dtype=np.float64)
     if (np.abs(values) > np.finfo(np.float32).max).any():
@@ -90,7 +90,8 @@ def _feature(name: str, series: Any) -> Feature:
 
 
 def _kind(name: str, series: Any) -> Kind:
-    from pandas.api import types  # slow: pandas
+    import pandas as pd  # slow
+    from pandas.api import types
 
     dtype = series.cat.categories.dtype if series.dtype == "category" else series.dtype
     if types.is_bool_dtype(dtype):
@@ -101,6 +102,8 @@ def _kind(name: str, series: Any) -> Kind:
         return "number"
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
         raise Mistake(f"column {name!r} holds {dtype}; give the model numbers made of it, such as its hour or its age")
+    if isinstance(dtype, pd.StringDtype) and series.notna().any():
+        return "category"
     return _kind_of_values(name, {type(value) for value in series.dropna()})
 
 

@@ -74,7 +74,7 @@ def retrain(
             window=Window(start=window_start, end=window_end or now),
             params=params,
         )
-    return carry_out(site, run, checkpoint=checkpoint)
+    return carry_out(site, run, now=now, checkpoint=checkpoint)
 
 
 def begin(
@@ -102,11 +102,14 @@ def begin(
     )
 
 
-def resume(site: Site, run_id: str, *, checkpoint: Callable[[str], None] | None = None) -> Release:
-    """Take over a run whose process died, or that failed, and finish it."""
+def resume(site: Site, run_id: str, *, now: datetime, checkpoint: Callable[[str], None] | None = None) -> Release:
+    """Take over a run whose process died, or that failed, and finish it.
+
+    It goes on knowing what it knew when it was decided; what it makes live is live from `now`.
+    """
     with site.database.write() as tx:
         run = take_over(tx, find_run(site.database, run_id).id)
-    return carry_out(site, run, checkpoint=checkpoint)
+    return carry_out(site, run, now=now, checkpoint=checkpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ class _Attempt:
 
     site: Site
     run: RunRecord
+    #: when what it makes live becomes so.
+    now: datetime
     steps: tuple[StepDeclaration, ...]
     champion: Version | None
     checkpoint: Callable[[str], None]
@@ -136,7 +141,7 @@ class _Attempt:
         return load(artifact, self.site.home.runs / self.run.id)
 
 
-def carry_out(site: Site, run: RunRecord, *, checkpoint: Callable[[str], None] | None = None) -> Release:
+def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable[[str], None] | None = None) -> Release:
     """Finish a run that this process owns."""
     began = time.monotonic()
     checkpoint = checkpoint or _nothing
@@ -144,7 +149,7 @@ def carry_out(site: Site, run: RunRecord, *, checkpoint: Callable[[str], None] |
     try:
         pipeline = site.project.pipeline
         steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
-        release = _release(_Attempt(site, run, steps, _champion(site), checkpoint))
+        release = _release(_Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
         _record_failure(site, run, error)
         raise
@@ -236,7 +241,7 @@ def _register(attempt: _Attempt, made: Version, verdict: Verdict, stand_in: int)
         decisions.decide(
             tx,
             model=site.model,
-            at=run.decided_at,
+            at=attempt.now,
             kind="gate",
             subject=f"v{made.number}",
             verdict="passed" if verdict.passed else "refused",
@@ -244,7 +249,7 @@ def _register(attempt: _Attempt, made: Version, verdict: Verdict, stand_in: int)
             evidence=plain(verdict),
             dedup=f"gate:{run.id}",
         )
-        rollout = _start(site, tx, made, run.decided_at, words) if verdict.passed else None
+        rollout = _start(site, tx, made, attempt.now, words) if verdict.passed else None
         end_alert(
             tx,
             model=site.model,

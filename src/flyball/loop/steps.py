@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import orjson
 import pandas as pd
 
+import flyball.engine.graph  # noqa: F401  # skl2onnx, imported in the process that steps are forked from
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import compile_model
 from flyball.engine.contract import Contract, Task
@@ -259,12 +261,15 @@ def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone:
     columns = columns_from_frame(engine.contract, trained)
     features = {item.name: columns[item.name] for item in engine.contract.features}
     kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features}
-    reference = fit_reference(
-        {**features, SCORE: engine.predict(columns).score},
-        {**kinds, SCORE: "number"},
-        _days(trained, names, timezone) if names.timestamp else None,
+    days = _days(trained, names, timezone) if names.timestamp else None
+    reference = fit_reference(features, kinds, days)
+    # The score is learned from the days that are kept one by one: scoring the years before them would teach nothing more.
+    recent = slice(None) if days is None else np.isin(days, reference.blocks)
+    newest = columns_from_frame(engine.contract, trained[recent]) if days is not None else columns
+    score = fit_reference(
+        {SCORE: engine.predict(newest).score}, {SCORE: "number"}, None if days is None else days[recent]
     )
-    return reference_bytes(reference)
+    return reference_bytes(replace(reference, features={**reference.features, **score.features}))
 
 
 #: how a contract's kinds are profiled.

@@ -41,7 +41,7 @@ class Tick:
 def tick(site: Site, *, now: datetime) -> Tick:
     """One beat. A failed run is recorded and told, and does not end the loop."""
     carry(site.home, site.database, now=now)
-    finished = _finish_runs(site)
+    finished = _finish_runs(site, now)
     watching.watch(site, now=now)
     rolled = _roll(site, now)
     done = _govern(site, now) if finished is None else finished
@@ -49,11 +49,11 @@ def tick(site: Site, *, now: datetime) -> Tick:
     return Tick(release=done, rolled=rolled)
 
 
-def _finish_runs(site: Site) -> Release | None:
+def _finish_runs(site: Site, now: datetime) -> Release | None:
     """Resume what a dead process left. A run whose owner lives is its owner's."""
     for run in unfinished(site.database, site.model):
         try:
-            return release.resume(site, run.id)
+            return release.resume(site, run.id, now=now)
         except Conflict:
             continue
         except FlyballError as error:
@@ -117,7 +117,7 @@ def _govern(site: Site, now: datetime) -> Release | None:
         run = release.begin(
             tx, site, now=now, reason=ruling.signal.trigger, why=ruling.reason, window=Window(start=None, end=now)
         )
-    return _carried_out(site, lambda: release.carry_out(site, run))
+    return _carried_out(site, lambda: release.carry_out(site, run, now=now))
 
 
 def _carried_out(site: Site, work: Callable[[], Release]) -> Release | None:

@@ -5,17 +5,29 @@ Idempotent by the run's id: a resumed run finds the MLflow run and the model ver
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unless somebody asks for it
+
+import mlflow.sklearn
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # imported here, in the process that steps are forked from, not in each
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+from sqlalchemy.orm import configure_mappers
 
 from flyball.errors import Mistake
 from flyball.pipeline.step import RunContext
+
+# What every forked step would otherwise spend a second on anew: the mappers, and the map from modules to packages.
+configure_mappers()
+warn_dependency_requirement_mismatches(["numpy"])
 
 #: our stages as MLflow aliases; `archived` is a tag, because many versions have it.
 ALIASES = ("production", "staging", "shadow")
@@ -105,7 +117,7 @@ def _saved(model: Any, run: RunContext, requirements: list[str]) -> Any:
         if type(model).__module__.startswith("lightgbm"):
             import_module("mlflow.lightgbm").save_model(model, str(folder), pip_requirements=requirements)
         elif hasattr(model, "get_params"):
-            import_module("mlflow.sklearn").save_model(
+            mlflow.sklearn.save_model(
                 model, str(folder), pip_requirements=requirements, serialization_format="cloudpickle"
             )
         else:

@@ -61,6 +61,8 @@ def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
         window=window,
         settings=site.project.monitor,
         recorded_at=utcnow(),
+        # What the journal hashes or drops has no values to compare.
+        withheld=tuple(name for name, policy in site.project.columns.items() if policy != "keep"),
     )
     day = _day(site, window[0])
     with site.database.write() as tx:
