@@ -30,16 +30,26 @@ def init(directory: Path, name: str | None) -> None:
 
 @click.command()
 @click.option("--days", type=click.IntRange(1), help="Live only this many days of the year.")
+@click.option("--late-minutes", type=click.IntRange(1), default=15, show_default=True, help="What counts as late.")
+@click.option(
+    "--airport", "airports", type=click.Choice(["EWR", "JFK", "LGA"]), multiple=True, help="Of these airports only."
+)
 @at_place
 @json_option
-def demo(place: Place, days: int | None, as_json: bool) -> None:
+def demo(place: Place, days: int | None, late_minutes: int, airports: tuple[str, ...], as_json: bool) -> None:
     """Live a year of flights from New York, end to end: train, serve, drift, retrain, refuse, promote.
 
     Ends with the story and a live dashboard; with --json, or without a terminal, prints a summary and stops.
     """
     # The demo stands on a higher floor: it is called by name.
     live_a_year = import_module("flyball.demo.main").demo
-    live_a_year(days=days, json_output=as_json, home=place.home.path if place.named else None)
+    live_a_year(
+        days=days,
+        json_output=as_json,
+        home=place.home.path if place.named else None,
+        late_minutes=late_minutes,
+        airports=" ".join(airports) or "EWR JFK LGA",
+    )
 
 
 @click.command()

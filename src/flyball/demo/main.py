@@ -88,7 +88,7 @@ def _begin(home: Home, settings: dict[str, Any], teller: Teller) -> tuple[Home, 
 
 
 def _live(
-    site: Site, server: year.Server, world: year.World, progress: Progress, teller: Teller, addresses: stage.Addresses
+    site: Site, server: year.Server, world: year.World, progress: Progress, teller: Teller, addresses: stage.Stage
 ) -> None:
     teller.begin(site, world, progress.settings)
     began = time.monotonic()
@@ -120,7 +120,7 @@ def _first_version(site: Site, world: year.World) -> None:
 
 
 def _end(
-    site: Site, server: year.Server, world: year.World, progress: Progress, addresses: stage.Addresses
+    site: Site, server: year.Server, world: year.World, progress: Progress, addresses: stage.Stage
 ) -> dict[str, Any]:
     """The last outcomes, and the summary."""
     began = time.monotonic()

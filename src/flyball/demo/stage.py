@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from flyball.cli.addresses import Addresses, claimed, keep
 from flyball.client import Client
 from flyball.dashboard.tokens import first_token
 from flyball.demo import data
@@ -33,10 +34,11 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
+class Stage:
     """What is running, and where."""
 
     serving: str
+    #: with its token.
     dashboard: str
 
 
@@ -76,12 +78,11 @@ def clear(home: Home, database: Database) -> None:
 
 
 @contextmanager
-def running(home: Home, database: Database, *, workers: int, say: Callable[[str], None]) -> Iterator[Addresses]:
+def running(home: Home, database: Database, *, workers: int, say: Callable[[str], None]) -> Iterator[Stage]:
     """Serving workers and the dashboard under a supervisor, for as long as the block."""
     serving, dashboard = bind_free("127.0.0.1", 8080), bind_free("127.0.0.1", 8000)
     serving_url = "http://{}:{}".format(*address(serving))
     host, port = address(dashboard)
-    fresh_metrics(metrics_folder(home))
     children = [
         *worker_children(home, serving, workers, Options(poll_s=POLL_S)),
         Child(
@@ -96,12 +97,13 @@ def running(home: Home, database: Database, *, workers: int, say: Callable[[str]
     stop = threading.Event()
     token = first_token(home, database, utcnow())
     thread = threading.Thread(target=supervise, args=(children,), kwargs={"stop": stop, "log": say}, name="supervisor")
-    thread.start()
-    try:
-        Client(serving_url).wait_until_alive()
-        yield Addresses(serving=serving_url, dashboard=f"http://{host}:{port}/?token={token}")
-    finally:
-        stop.set()
-        thread.join()
-        serving.close()
-        dashboard.close()
+    with claimed(home), closing(serving), closing(dashboard):
+        fresh_metrics(metrics_folder(home))
+        keep(home, Addresses(serve=serving_url, dashboard=f"http://{host}:{port}"))
+        thread.start()
+        try:
+            Client(serving_url).wait_until_alive()
+            yield Stage(serving=serving_url, dashboard=f"http://{host}:{port}/?token={token}")
+        finally:
+            stop.set()
+            thread.join()

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flyball.demo.stage import Addresses
+from flyball.demo.stage import Stage
 from flyball.demo.year import World
 from flyball.loop.site import Site
 from flyball.registry.decisions import Decision, decisions
@@ -60,7 +60,7 @@ class Teller:
         self._bar.update(self._task, total=len(world.days))
         self._seen = max((item.id for item in decisions(site.database, site.model, limit=1)), default=0)
 
-    def first_version(self, site: Site, addresses: Addresses) -> None:
+    def first_version(self, site: Site, addresses: Stage) -> None:
         first = versions(site.database, site.model)[0]
         rows = f"{first.lineage.data_rows:,} flights of January and February"
         self.say(f"v1   trained on {rows}: {_auc(first.metrics)} on their last week")
@@ -76,7 +76,7 @@ class Teller:
             if _worth_telling(item):
                 self.say(f"{item.at:%m-%d}  {item.subject}: {item.reason}")
 
-    def end(self, record: Mapping[str, Any], lines: list[str], addresses: Addresses) -> None:
+    def end(self, record: Mapping[str, Any], lines: list[str], addresses: Stage) -> None:
         self._bar.stop()
         if self._quiet:
             return
