@@ -61,5 +61,7 @@ def open_home(path: str | Path | None = None) -> Opened:
     """
     home = find_home(Path.cwd(), os.environ, None if path is None else Path(path))
     if not home.database.exists():
-        raise NotFound(f"{home.path} is no Flyball home: it has no flyball.db; `flyball run` makes one beside flyball.toml")
+        raise NotFound(
+            f"{home.path} is no Flyball home: it has no flyball.db; `flyball run` makes one beside flyball.toml"
+        )
     return Opened(home)

@@ -50,7 +50,7 @@ def train_refused(site: Site, run_id: str) -> float:
     run = find_run(site.database, run_id)
     steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
     made = {step.name: step.artifact for step in steps_of(site.database, run_id) if step.artifact is not None}
-    context = context_of(run, site.home, model=site.names(), refit=True)
+    context = context_of(run, site.home, model=site.names())
     for call in refit_calls(steps, pipeline, model=site.model):
         task = Task(
             name=call.name,
@@ -58,7 +58,7 @@ def train_refused(site: Site, run_id: str) -> float:
             inputs={name: made[source] for name, source in call.inputs.items()},
             given=call.given,
             constants=call.constants,
-            context=replace(context, folder=folder / call.name),
+            context=replace(context, folder=folder / call.name, refit=call.refit),
             log=folder / "log.txt",
         )
         outcome = site.workers.run(task, timeout_s=call.timeout_s)

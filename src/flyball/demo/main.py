@@ -23,12 +23,15 @@ from flyball.demo.arms import train_refused
 from flyball.demo.progress import Progress, read_progress, write_progress
 from flyball.demo.story import Spent, summary, told
 from flyball.demo.telling import Teller
+from flyball.errors import Refused
 from flyball.journal.carry import carry
 from flyball.loop import release
 from flyball.loop.process import leading
 from flyball.loop.site import Site, open_site
 from flyball.pipeline.runs import steps_of, unfinished
 from flyball.project.load import load_project
+from flyball.registry import live
+from flyball.registry.gate import sentence
 from flyball.registry.versions import models
 from flyball.store import Database, Home, find_home, open_database
 
@@ -60,16 +63,19 @@ def demo(
         with (
             leading(database, threading.Event()),
             open_site(project, place, database, teller.say) as site,
-            stage.running(place, database, workers=WORKERS, say=teller.note) as addresses,
         ):
-            server = year.Server(client=Client(addresses.serving))
-            _live(site, server, world, progress, teller, addresses)
-            record = _end(site, server, world, read_progress(place) or progress, addresses)
-            teller.end(record, told(record), addresses)
-            if json_output:
-                sys.stdout.write(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode() + "\n")
-            elif sys.stdout.isatty():
-                threading.Event().wait()
+            teller.begin(site, world, progress.settings)
+            progress = _first_version(site, world, progress)
+            with stage.running(place, database, workers=WORKERS, say=teller.note) as addresses:
+                server = year.Server(client=Client(addresses.serving))
+                teller.first_version(site, addresses)
+                progress = _live(site, server, world, progress, teller)
+                record = _end(site, server, world, progress, addresses)
+                teller.end(record, told(record), addresses)
+                if json_output:
+                    sys.stdout.write(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode() + "\n")
+                elif sys.stdout.isatty():
+                    threading.Event().wait()
 
 
 def _begin(home: Home, settings: dict[str, Any], teller: Teller) -> tuple[Home, Database, Progress]:
@@ -87,15 +93,24 @@ def _begin(home: Home, settings: dict[str, Any], teller: Teller) -> tuple[Home, 
     return home, database, progress
 
 
-def _live(
-    site: Site, server: year.Server, world: year.World, progress: Progress, teller: Teller, addresses: stage.Stage
-) -> None:
-    teller.begin(site, world, progress.settings)
+def _first_version(site: Site, world: year.World, progress: Progress) -> Progress:
+    """Version 1, from January and February, through the project's own pipeline; resumed if it was cut off."""
+    now = year.beat_of(world.days[0])
+    if live.current(site.database, site.model) is not None:
+        return progress
     began = time.monotonic()
-    _first_version(site, world)
-    year.wait_for_deployment(site, server)
-    teller.first_version(site, addresses)
-    progress = replace(progress, spent=progress.spent + Spent(wall_s=time.monotonic() - began))
+    begun = unfinished(site.database, site.model)
+    if begun:
+        first = release.resume(site, begun[0].id, now=now)
+    else:
+        first = release.retrain(site, now=now, reason="first", why="first version, from January and February")
+    if not first.passed:
+        raise Refused(f"the first version was refused, so there is nothing to serve: {sentence(first.verdict)}")
+    return replace(progress, spent=progress.spent + Spent(wall_s=time.monotonic() - began))
+
+
+def _live(site: Site, server: year.Server, world: year.World, progress: Progress, teller: Teller) -> Progress:
+    """Every day that was not lived yet; progress is kept after each."""
     for number in range(progress.days_done, len(world.days)):
         began = time.monotonic()
         lived = year.live_day(site, server, world, number)
@@ -105,18 +120,7 @@ def _live(
         progress = progress.day_lived(Spent(wall_s=time.monotonic() - began, ask_s=lived.ask_s))
         write_progress(site.home, progress)
         teller.day(site, world, number)
-
-
-def _first_version(site: Site, world: year.World) -> None:
-    """Version 1, from January and February, through the project's own pipeline; resumed if it was cut off."""
-    now = year.beat_of(world.days[0])
-    if models(site.database):
-        return
-    begun = unfinished(site.database, site.model)
-    if begun:
-        release.resume(site, begun[0].id, now=now)
-    else:
-        release.retrain(site, now=now, reason="first", why="first version, from January and February")
+    return progress
 
 
 def _end(

@@ -64,9 +64,14 @@ latest AS (
   FROM owned GROUP BY id
 )
 SELECT rows.id, rows.timestamp, version, variant, key, prediction, score, features,
-  outcome.label AS label, outcome.label_text AS label_text, outcome.label_at AS label_at
+  {label} AS label, outcome.label_text AS label_text, outcome.label_at AS label_at
 FROM rows LEFT JOIN latest ON latest.id = rows.id
 """
+
+_POSITIVE = (
+    "CASE WHEN outcome.label_text IS NULL THEN NULL"
+    " WHEN outcome.label_text = {positive} OR outcome.label = TRY_CAST({positive} AS DOUBLE) THEN 1.0 ELSE 0.0 END"
+)
 
 
 def predictions(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
@@ -108,8 +113,11 @@ def scored(
     name: str = "label",
     known_by: datetime | None = None,
     role: Role = "live",
+    positive: str | None = None,
 ) -> pa.Table:
     """The window's predictions, each with its latest outcome called `name`, in event order.
+
+    `positive`: the value that counts as 1, all others as 0, whatever they are written as; None: numbers as they are.
 
     Columns: id, timestamp, version, variant, key, prediction, score, features; label (double), label_text and label_at,
     null where nothing is known. `known_by` leaves out every outcome that came true later, so the past can be replayed.
@@ -118,7 +126,8 @@ def scored(
     with steady(home):
         told = _told(home, model, start, name, known_by)
         owners = _owners(home, model, start, known_by, told)
-        sql = _SCORED.format(rows=_window(home, model, start, end, role), live=owners, outcomes=told)
+        label = "outcome.label" if positive is None else _POSITIVE.format(positive=_quoted(positive))
+        sql = _SCORED.format(rows=_window(home, model, start, end, role), live=owners, outcomes=told, label=label)
         return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version")
 
 
@@ -142,7 +151,10 @@ def connect(home: Home, model: str) -> Any:
         "shadow": f"SELECT {', '.join(PREDICTIONS.names)} FROM {every} WHERE role = 'shadow'",
         "outcomes": f"SELECT {', '.join(OUTCOMES.names)} FROM {told}",
         "scored": _SCORED.format(
-            rows="predictions", live="predictions", outcomes=f"(FROM {told} WHERE name = 'label')"
+            rows="predictions",
+            live="predictions",
+            outcomes=f"(FROM {told} WHERE name = 'label')",
+            label="outcome.label",
         ),
     }
     for name, sql in views.items():

@@ -43,6 +43,7 @@ def refit_calls(
             name=REFIT + call.name,
             inputs={name: REFIT + step if step in again else step for name, step in call.inputs.items()},
             after=(),
+            refit=True,
         )
         for call in calls_of(declarations)
         if call.name in again
@@ -96,4 +97,11 @@ def _bundle_call(
         inputs["holdout"] = pipeline.holdout
     if prefix:
         inputs["twin"] = "deploy.bundle"
-    return StepCall(name=name, target="flyball.loop.steps:bundle", inputs=inputs, given=("run",), constants=constants)
+    return StepCall(
+        name=name,
+        target="flyball.loop.steps:bundle",
+        inputs=inputs,
+        given=("run",),
+        constants=constants,
+        refit=bool(prefix),
+    )

@@ -124,8 +124,8 @@ class _Attempt:
     champion: Version | None
     checkpoint: Callable[[str], None]
 
-    def execute(self, calls: Sequence[StepCall], *, refit: bool = False) -> dict[str, Artifact]:
-        context = context_of(self.run, self.site.home, model=self.site.names(), refit=refit)
+    def execute(self, calls: Sequence[StepCall]) -> dict[str, Artifact]:
+        context = context_of(self.run, self.site.home, model=self.site.names())
         return execute(
             self.site.database,
             self.site.home,
@@ -169,7 +169,7 @@ def _release(attempt: _Attempt) -> Release:
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
         again = (*calls, *plan.refit_calls(attempt.steps, pipeline, model=site.model))
-        chosen = attempt.value(attempt.execute(again, refit=True)["refit.deploy.bundle"])
+        chosen = attempt.value(attempt.execute(again)["refit.deploy.bundle"])
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")
     metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], site.project.gate.confidence)
@@ -182,9 +182,7 @@ def _release(attempt: _Attempt) -> Release:
         bundle=chosen["bundle"],
         values=_tracked(attempt, chosen, metrics, label, verdict),
     )
-    tracked = attempt.value(
-        attempt.execute((*calls, call), refit=verdict.passed and site.project.gate.refit)["deploy.track"]
-    )
+    tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
     checkpoint("tracked")
     made_version = _version(attempt, candidate, chosen, tracked, metrics, label)
     release = _register(attempt, made_version, verdict, stand_in)

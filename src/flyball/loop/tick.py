@@ -71,7 +71,13 @@ def _roll(site: Site, now: datetime) -> str | None:
     settings = site.project.model
     metric = settings.primary_metric
     found = evidence.gather(
-        site.home, running, task=settings.task, metric=metric, confidence=site.project.gate.confidence, now=now
+        site.home,
+        running,
+        task=settings.task,
+        metric=metric,
+        confidence=site.project.gate.confidence,
+        now=now,
+        positive=settings.positive,
     )
     step = next_move(
         running,

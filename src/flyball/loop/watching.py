@@ -102,6 +102,7 @@ def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datet
         rule=site.project.retrain.performance,
         confidence=site.project.gate.confidence,
         recorded_at=utcnow(),
+        positive=settings.positive,
     )
     day = _day(site, window[0])
     with site.database.write() as tx:

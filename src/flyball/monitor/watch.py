@@ -67,13 +67,14 @@ def watch_performance(
     confidence: float,
     recorded_at: datetime,
     classes: tuple[str, ...] | None = None,
+    positive: str | None = None,
 ) -> PerformanceVerdict:
     """Judge the window by the outcomes known by `known_by`; metrics and a window are written, a decision if below.
 
-    `classes`: the labels of a multiclass model; None = those that occur. A later call with more outcomes replaces metrics
-    and window; with the same ones it changes nothing.
+    `classes`: the labels of a multiclass model; None = those that occur. `positive`: of a binary one, what
+    counts as 1. A later call with more outcomes replaces metrics and window; with the same ones it changes nothing.
     """
-    scored = lake.scored(home, model, *window, known_by=known_by)
+    scored = lake.scored(home, model, *window, known_by=known_by, positive=positive)
     verdict = judge_performance(scored, task=task, classes=classes, rule=rule, confidence=confidence)
     day, metrics = window_name(window), metrics_json(verdict)
     evidence = {

@@ -48,6 +48,8 @@ class StepCall:
     constants: Mapping[str, Any] = field(default_factory=dict)
     #: steps that must come first although their results are not taken.
     after: tuple[str, ...] = ()
+    #: whether it trains once more, on all rows, what already passed the gate: `run.refit`.
+    refit: bool = False
     retries: int = 0
     #: seconds before the first retry, doubled each time.
     backoff_s: float = 1.0
@@ -71,7 +73,7 @@ def calls_of(declarations: Sequence[StepDeclaration]) -> tuple[StepCall, ...]:
     )
 
 
-def context_of(run: RunRecord, home: Home, *, model: ModelNames, refit: bool = False) -> RunContext:
+def context_of(run: RunRecord, home: Home, *, model: ModelNames) -> RunContext:
     """What the run gives to steps that ask for it."""
     path = home.runs / run.id
     return RunContext(
@@ -79,7 +81,7 @@ def context_of(run: RunRecord, home: Home, *, model: ModelNames, refit: bool = F
         path=path,
         folder=path,
         model=model,
-        refit=refit,
+        refit=False,
         now=run.decided_at,
         window=run.window,
         params=run.params,
@@ -275,6 +277,6 @@ class _Execution:
             inputs={parameter: self.results[name] for parameter, name in call.inputs.items()},
             given=call.given,
             constants=call.constants,
-            context=replace(self.context, folder=folder / str(attempt)),
+            context=replace(self.context, folder=folder / str(attempt), refit=call.refit),
             log=folder / "log.txt",
         )

@@ -44,7 +44,7 @@ def build_project(directory: Path, values: Values, steps: Steps) -> Project:
         model=model,
         pipeline=PipelineSettings(**{**values["pipeline"], "holdout": holdout}),
         gate=_gate(values, steps, model.primary_metric, holdout),
-        rollout=RolloutSettings(**_only(values["rollout"], RolloutSettings)),
+        rollout=RolloutSettings(**{**_only(values["rollout"], RolloutSettings), "strategy": _strategy(values)}),
         outcomes=_outcomes(values["outcomes"]),
         monitor=_monitor(values["monitor"]),
         columns=values["columns"],
@@ -143,3 +143,9 @@ def _alerts(values: Mapping[str, Any]) -> AlertSettings:
         ),
         routes={severity: ("console",) if routes[severity] is None else routes[severity] for severity in SEVERITIES},
     )
+
+
+def _strategy(values: Mapping[str, Any]) -> str:
+    """As named; else a shadow first, which a multiclass model cannot have: the lake holds its class, not its scores."""
+    named: str | None = values["rollout"]["strategy"]
+    return named or ("direct" if values["model"]["task"] == "multiclass" else "shadow")

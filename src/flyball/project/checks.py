@@ -35,6 +35,7 @@ def _all(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Pr
     yield from _metrics(values)
     yield from _gate_rules(values, steps)
     yield from _cluster(values)
+    yield from _rollout(values)
     yield from _triggers(values, refused)
     yield from _outcomes(values)
     yield from _false_alarms(values)
@@ -63,6 +64,12 @@ def refit_obstacle(values: Values, steps: Steps) -> str | None:
     if not any("run" in step.given for step in steps if step.name in reaching):
         return f"no step up to {model} takes `run`, so none can tell: take `run` and use flyball.split, or write refit = false"
     return None
+
+
+def _rollout(values: Values) -> Iterator[Problem]:
+    if values["model"]["task"] == "multiclass" and values["rollout"]["strategy"] == "shadow":
+        message = '"shadow, full" is not yet possible for a multiclass task; use "direct"'
+        yield _at("rollout", "strategy", message=message)
 
 
 def _model_columns(values: Values) -> Iterator[Problem]:

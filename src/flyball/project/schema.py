@@ -96,7 +96,7 @@ SCHEMA: dict[str, Shape] = {
         ),
     },
     "rollout": {
-        "strategy": Key(reader=read.strategy, default="shadow"),
+        "strategy": Key(reader=read.strategy),  # "direct" for multiclass, else "shadow"
         "min_outcomes": Key(reader=read.integer(0, 1_000_000_000), default=200),
         "max_days": Key(reader=read.number(0, 3_650, open_ends=True), default=14.0),
         "on_new_candidate": Key(reader=read.one_of("queue", "replace"), default="queue"),

@@ -22,9 +22,21 @@ MIN_DAYS = 5
 FEW_DAYS_WIDENING = 3.0
 
 
-def gather(home: Home, rollout: Rollout, *, task: str, metric: str, confidence: float, now: datetime) -> Evidence:
-    """Paired answers since the shadow began, with outcomes known by `now`. Task must be binary or regression."""
-    live = lake.scored(home, rollout.model, rollout.started_at, now, known_by=now)
+def gather(
+    home: Home,
+    rollout: Rollout,
+    *,
+    task: str,
+    metric: str,
+    confidence: float,
+    now: datetime,
+    positive: str | None = None,
+) -> Evidence:
+    """Paired answers since the shadow began, with outcomes known by `now`. Task must be binary or regression.
+
+    `positive`: of a binary model, the outcome that counts as 1.
+    """
+    live = lake.scored(home, rollout.model, rollout.started_at, now, known_by=now, positive=positive)
     shadow = lake.scored(home, rollout.model, rollout.started_at, now, known_by=now, role="shadow")
     shadow = shadow.filter(pc.equal(shadow["version"], rollout.candidate)).select(["id", "score"])
     shadow = shadow.rename_columns(["id", "shadow_score"])
