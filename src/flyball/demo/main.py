@@ -58,16 +58,17 @@ def demo(
         place, database, progress = _begin(place, settings, teller)
         folder = stage.write_project(place, settings)
         project = load_project(folder)
-        flights = stage.world_flights(folder, project)
-        world = year.World(flights=flights, days=tuple(data.days(flights, FIRST_DAY, count)))
         with (
             leading(database, threading.Event()),
             open_site(project, place, database, teller.say) as site,
         ):
+            site.workers.warm()  # it imports its libraries while the flights are read
+            flights = stage.world_flights(folder, project)
+            world = year.World(flights=flights, days=tuple(data.days(flights, FIRST_DAY, count)))
             teller.begin(site, world, progress.settings)
             progress = _first_version(site, world, progress)
             with stage.running(place, database, workers=WORKERS, say=teller.note) as addresses:
-                server = year.Server(client=Client(addresses.serving))
+                server = year.Server(clients=tuple(Client(addresses.serving) for _ in range(WORKERS)))
                 teller.first_version(site, addresses)
                 progress = _live(site, server, world, progress, teller)
                 record = _end(site, server, world, progress, addresses)

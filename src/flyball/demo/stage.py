@@ -52,14 +52,17 @@ def write_project(home: Home, settings: Mapping[str, Any]) -> Path:
     toml = re.sub(r'airports = "[^"]*"', f'airports = "{settings["airports"]}"', toml)
     (folder / "flyball.toml").write_text(toml)
     (folder / "pipeline.py").write_text((source / "pipeline.py").read_text())
-    if not (folder / "flights.parquet").exists():
-        data.write_flights(folder / "flights.parquet")
     return folder
 
 
 def world_flights(folder: Path, project: Project) -> pd.DataFrame:
-    """The flights in question with their outcome: `late` 1, 0, or null where the flight never arrived."""
+    """The flights in question with their outcome: `late` 1, 0, or null where the flight never arrived.
+
+    The table of all flights is written where it is not there yet.
+    """
     params = project.pipeline.params
+    if not (folder / params["flights"]).exists():
+        data.write_flights(folder / params["flights"])
     flights = pd.read_parquet(folder / params["flights"])
     flights = flights[flights["origin"].isin(params["airports"].split())].reset_index(drop=True)
     late = (flights["arr_delay"] > params["late_minutes"]).astype("float64")

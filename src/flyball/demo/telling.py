@@ -74,7 +74,8 @@ class Teller:
         for item in reversed(news):
             self._seen = max(self._seen, item.id)
             if _worth_telling(item):
-                self.say(f"{item.at:%m-%d}  {item.subject}: {item.reason}")
+                about = "retrain" if item.kind == "retrain" else item.subject
+                self.say(f"{item.at:%m-%d}  {about}: {item.reason}")
 
     def end(self, record: Mapping[str, Any], lines: list[str], addresses: Stage) -> None:
         self._bar.stop()

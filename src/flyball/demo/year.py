@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,7 +45,8 @@ class World:
 class Server:
     """The running data plane."""
 
-    client: Client
+    #: one for each request under way at a time.
+    clients: tuple[Client, ...]
 
 
 def beat_of(day: datetime) -> datetime:
@@ -90,21 +92,26 @@ def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, 
         {"key": key, "value": int(late), "timestamp": at}
         for key, late, at in zip(known["flight"], known["late"], known["known_at"].dt.to_pydatetime(), strict=True)
     ]
-    return server.client.outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d}")
+    return server.clients[0].outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d}")
 
 
 def ask(site: Site, server: Server, world: World, day: datetime) -> int:
     """Every flight of the day, one request per scheduled hour."""
     rows = world.flights[world.flights["day"] == day.date().isoformat()]
-    for hour in sorted(rows["hour"].unique()):
-        part = rows[rows["hour"] == hour]
-        server.client.predict(
-            site.model,
-            {"columns": list(FEATURES), "data": _values(part)},
-            key=part["flight"].tolist(),
-            timestamp=list(part["timestamp"].dt.to_pydatetime()),
-            idempotency_key=f"{day:%Y%m%d}-{int(hour):02d}",
-        )
+    hours = [(int(hour), rows[rows["hour"] == hour]) for hour in sorted(rows["hour"].unique())]
+
+    def ask_some(number: int) -> None:
+        for hour, part in hours[number :: len(server.clients)]:
+            server.clients[number].predict(
+                site.model,
+                {"columns": list(FEATURES), "data": _values(part)},
+                key=part["flight"].tolist(),
+                timestamp=list(part["timestamp"].dt.to_pydatetime()),
+                idempotency_key=f"{day:%Y%m%d}-{hour:02d}",
+            )
+
+    with ThreadPoolExecutor(len(server.clients)) as askers:
+        list(askers.map(ask_some, range(len(server.clients))))
     return len(rows)
 
 
@@ -117,7 +124,7 @@ def wait_for_deployment(site: Site, server: Server) -> None:
     deadline = time.monotonic() + SWAP_TIMEOUT_S
     while time.monotonic() < deadline:
         # A generation stands here as long as any worker answers with it.
-        if set(_GENERATIONS.findall(str(server.client.get("/metrics")))) == wanted:
+        if set(_GENERATIONS.findall(str(server.clients[0].get("/metrics")))) == wanted:
             return
         time.sleep(0.02)
     raise Unavailable(f"the workers did not take up generation {deployed.generation} within {SWAP_TIMEOUT_S:g} s")

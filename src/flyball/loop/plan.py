@@ -14,10 +14,11 @@ REFIT = "refit."
 
 
 def candidate_calls(
-    declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str
+    declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str, refit: bool
 ) -> tuple[StepCall, ...]:
-    """The user's steps in order, then the candidate's bundle."""
-    return (*calls_of(declarations), _bundle_call("deploy.bundle", declarations, pipeline, model=model, prefix=""))
+    """The user's steps in order, then the candidate's bundle. `refit`: what passes will be trained once more."""
+    bundle = _bundle_call("deploy.bundle", declarations, pipeline, model=model, prefix="", profiled=not refit)
+    return (*calls_of(declarations), bundle)
 
 
 def score_call(pipeline: PipelineSettings, *, champions: Sequence[Mapping[str, Any]], cluster: str | None) -> StepCall:
@@ -82,6 +83,7 @@ def _bundle_call(
     *,
     model: str,
     prefix: str,
+    profiled: bool = True,
     again: set[str] | None = None,
 ) -> StepCall:
     """Its table is the model step's first input; the held-out table, where there is one, keeps its rows out."""
@@ -90,7 +92,7 @@ def _bundle_call(
         "model": prefix + pipeline.model,
         "table": prefix + table if again and table in again else table,
     }
-    constants: dict[str, Any] = {"name": model, "timezone": pipeline.timezone}
+    constants: dict[str, Any] = {"name": model, "timezone": pipeline.timezone, "profiled": profiled}
     if pipeline.holdout is None:
         constants["holdout"] = None
     else:

@@ -159,7 +159,9 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
 def _release(attempt: _Attempt) -> Release:
     site, run, checkpoint = attempt.site, attempt.run, attempt.checkpoint
     pipeline = site.project.pipeline
-    calls: tuple[StepCall, ...] = plan.candidate_calls(attempt.steps, pipeline, model=site.model)
+    calls: tuple[StepCall, ...] = plan.candidate_calls(
+        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit
+    )
     made = attempt.execute(calls)
     candidate = attempt.value(made["deploy.bundle"])
     checkpoint("candidate-made")

@@ -44,12 +44,14 @@ def bundle(
     run: RunContext,
     name: str,
     timezone: str,
+    profiled: bool,
     twin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Contract, ONNX, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
     `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, what passed the gate.
+    `profiled`: with the reference that drift is judged against; what a refit will replace needs none.
     """
     names = run.model
     rows = _frame(table, "the model step's input")
@@ -79,7 +81,6 @@ def bundle(
             "train on float32 columns, drop scalers before trees, or use another estimator (native serving: not yet)"
         )
     disagreement = _disagreement(engine, run, twin, proving) if twin else None
-    profile = _profile(engine, trained, names, timezone)
     folder = run.folder / "bundle"
     digest = write_bundle(
         folder,
@@ -87,7 +88,7 @@ def bundle(
             "model.onnx": onnx,
             "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
             "parity.json": orjson.dumps(parity, option=orjson.OPT_INDENT_2),
-            "profile.json": profile,
+            **({"profile.json": _profile(engine, trained, names, timezone)} if profiled else {}),
         },
     )
     return {

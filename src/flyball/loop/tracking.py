@@ -17,6 +17,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the 
 import mlflow.sklearn
 import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store  # imported here, in the process that steps are forked from, not in each
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
@@ -48,12 +49,13 @@ def track(
     if made:
         return {"run": tracked.info.run_id, "version": int(made[0].version)}
     identity = tracked.info.run_id
-    for key, value in values["params"].items():
-        client.log_param(identity, key, str(value)[:_LIMIT])
-    for key, value in values["metrics"].items():
-        client.log_metric(identity, key, float(value))
-    for key, value in values["tags"].items():
-        client.set_tag(identity, key, str(value)[:_LIMIT])
+    now_ms = int(run.now.timestamp() * 1000)
+    client.log_batch(
+        identity,
+        metrics=[Metric(key, float(value), now_ms, 0) for key, value in values["metrics"].items()],
+        params=[Param(key, str(value)[:_LIMIT]) for key, value in values["params"].items()],
+        tags=[RunTag(key, str(value)[:_LIMIT]) for key, value in values["tags"].items()],
+    )
     saved = _saved(model, run, values["requirements"])
     client.log_artifacts(identity, str(saved), "model")
     shutil.rmtree(saved)

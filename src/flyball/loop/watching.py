@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from flyball.loop.alerts import end_alert, open_alert
@@ -14,6 +15,7 @@ from flyball.loop.site import Site
 from flyball.monitor.watch import watch_drift, watch_performance
 from flyball.monitor.windows import due_windows
 from flyball.registry import live
+from flyball.registry.decisions import decisions
 from flyball.registry.records import Version
 from flyball.registry.versions import version
 from flyball.stats.profile import Reference, reference_from_bytes
@@ -41,10 +43,11 @@ def signals(site: Site) -> Iterator[Signal]:
     """Drifted days and broken promises among the newest windows, as reasons to retrain."""
     for start in _newest(site, "drift", "drift"):
         day = _day(site, start)
-        yield Signal(trigger="drift", identity=day, why=f"inputs drifted on {day}")
+        yield Signal(trigger="drift", identity=day, why=_told(site, "drift", day) or f"inputs drifted on {day}")
     for start in _newest(site, "performance", "below"):
         day = _day(site, start)
-        yield Signal(trigger="performance", identity=day, why=f"performance below its promise on {day}")
+        told = _told(site, "performance", day) or "performance below its promise"
+        yield Signal(trigger="performance", identity=day, why=f"{told} ({day})")
 
 
 def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
@@ -52,12 +55,15 @@ def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
     serving = _live_version(site, window[1])
     if serving is None:
         return
+    profile = site.home.path / serving.bundle / "profile.json"
+    if not profile.exists():  # promoted by hand though the gate had refused it: there is nothing to compare with
+        return
     verdict = watch_drift(
         site.database,
         site.home,
         model=site.model,
         version=serving.number,
-        reference=_reference(site.home.path / serving.bundle / "profile.json"),
+        reference=_reference(profile),
         window=window,
         settings=site.project.monitor,
         recorded_at=utcnow(),
@@ -121,6 +127,12 @@ def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datet
             end_alert(
                 tx, model=site.model, name="performance", at=window[1], why=f"{site.model}: promise kept on {day}"
             )
+
+
+def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str | None:
+    """The sentence the day's verdict was recorded with."""
+    found = decisions(site.database, site.model, kind=kind, subject=day, limit=1)
+    return found[0].reason if found else None
 
 
 def _newest(site: Site, kind: str, verdict: str) -> list[datetime]:
