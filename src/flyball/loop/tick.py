@@ -26,7 +26,7 @@ from flyball.registry import decisions
 from flyball.rollout import evidence, move
 from flyball.rollout.state import next_move
 from flyball.stats.names import GREATER_IS_BETTER
-from flyball.store import moment, stamp
+from flyball.store import moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ def _schedule(site: Site, now: datetime) -> Iterator[Signal]:
     slot = latest_slot(pipeline.schedule, pipeline.timezone, after=_schedule_considered(site), now=now)
     if slot is not None:
         local = slot.astimezone(ZoneInfo(pipeline.timezone))
-        yield Signal(trigger="schedule", identity=stamp(slot), why=f"schedule {pipeline.schedule} ({local:%a %H:%M})")
+        yield Signal(trigger="schedule", identity=f"{slot:%Y-%m-%dT%H:%MZ}", why=f"schedule {pipeline.schedule} ({local:%a %H:%M})")
 
 
 def _schedule_considered(site: Site) -> datetime:
@@ -171,7 +171,7 @@ def _volume(site: Site, now: datetime) -> Iterator[Signal]:
         return
     count = _new_labels(site, last, now)
     if count >= wanted:
-        yield Signal(trigger="volume", identity=stamp(last), why=f"{count:,} new outcomes, {wanted:,} make a retrain")
+        yield Signal(trigger="volume", identity=f"{last:%Y-%m-%dT%H:%MZ}", why=f"{count:,} new outcomes, {wanted:,} make a retrain")
 
 
 def _past(site: Site, now: datetime) -> Past:

@@ -23,6 +23,8 @@ from flyball.store import moment, utcnow
 
 #: a window's verdict counts as a signal while it is among this many newest.
 RECENT = 3
+#: windows judged in one beat: a loop that was away for years catches up in small steps.
+MOST_AT_ONCE = 60
 
 
 def watch(site: Site, *, now: datetime) -> None:
@@ -33,9 +35,10 @@ def watch(site: Site, *, now: datetime) -> None:
     first = past[0].at
     settings = site.project.monitor
     zone = site.project.pipeline.timezone
-    for window in due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone):
+    for window in due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone)[:MOST_AT_ONCE]:
         _watch_drift(site, window)
-    for window in due_windows(first, _last(site, "performance"), now, settings.window_s, settings.label_delay_s, zone):
+    mature = due_windows(first, _last(site, "performance"), now, settings.window_s, settings.label_delay_s, zone)
+    for window in mature[:MOST_AT_ONCE]:
         _watch_performance(site, window, now)
 
 
@@ -43,11 +46,12 @@ def signals(site: Site) -> Iterator[Signal]:
     """Drifted days and broken promises among the newest windows, as reasons to retrain."""
     for start in _newest(site, "drift", "drift"):
         day = _day(site, start)
-        yield Signal(trigger="drift", identity=day, why=_told(site, "drift", day) or f"inputs drifted on {day}")
+        yield Signal(trigger="drift", identity=day, why=f"drift on {day}: {_told(site, 'drift', day)}")
     for start in _newest(site, "performance", "below"):
         day = _day(site, start)
-        told = _told(site, "performance", day) or "performance below its promise"
-        yield Signal(trigger="performance", identity=day, why=f"{told} ({day})")
+        yield Signal(
+            trigger="performance", identity=day, why=f"promise broken on {day}: {_told(site, 'performance', day)}"
+        )
 
 
 def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
@@ -129,10 +133,10 @@ def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datet
             )
 
 
-def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str | None:
+def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
     """The sentence the day's verdict was recorded with."""
     found = decisions(site.database, site.model, kind=kind, subject=day, limit=1)
-    return found[0].reason if found else None
+    return found[0].reason if found else "see `flyball monitor`"
 
 
 def _newest(site: Site, kind: str, verdict: str) -> list[datetime]:
