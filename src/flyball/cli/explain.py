@@ -14,7 +14,6 @@ from flyball.cli.show import cell, fields, minute, put, span
 from flyball.dashboard.reads import history
 from flyball.dashboard.records import Tenure
 from flyball.errors import NotFound
-from flyball.journal.carry import carry
 from flyball.registry.codec import plain
 from flyball.registry.records import Verdict, Version
 from flyball.registry.versions import models
@@ -29,6 +28,8 @@ from flyball.store import Home, utcnow
 def explain(place: Place, prediction: str, as_json: bool) -> None:
     """One prediction back to version, digest, data, gate, who put it live, and what came true. ID as `predict` answered it."""
     database = open_home(place)
+    from flyball.journal.carry import carry  # pyarrow: `--help` does without
+
     carry(place.home, database, now=utcnow())  # what was just answered still lies in the journal
     row, outcomes, shadows = find_prediction(place.home, models(database), prediction)
     version = version_of(database, row["model"], row["version"])

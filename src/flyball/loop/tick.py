@@ -148,7 +148,8 @@ def _schedule(site: Site, now: datetime) -> Iterator[Signal]:
     slot = latest_slot(pipeline.schedule, pipeline.timezone, after=_schedule_considered(site), now=now)
     if slot is not None:
         local = slot.astimezone(ZoneInfo(pipeline.timezone))
-        yield Signal(trigger="schedule", identity=f"{slot:%Y-%m-%dT%H:%MZ}", why=f"schedule {pipeline.schedule} ({local:%a %H:%M})")
+        why = f"schedule {pipeline.schedule} ({local:%a %H:%M})"
+        yield Signal(trigger="schedule", identity=_minute(slot), why=why)
 
 
 def _schedule_considered(site: Site) -> datetime:
@@ -171,7 +172,8 @@ def _volume(site: Site, now: datetime) -> Iterator[Signal]:
         return
     count = _new_labels(site, last, now)
     if count >= wanted:
-        yield Signal(trigger="volume", identity=f"{last:%Y-%m-%dT%H:%MZ}", why=f"{count:,} new outcomes, {wanted:,} make a retrain")
+        why = f"{count:,} new outcomes, {wanted:,} make a retrain"
+        yield Signal(trigger="volume", identity=_minute(last), why=why)
 
 
 def _past(site: Site, now: datetime) -> Past:
@@ -193,6 +195,10 @@ def _last_run(site: Site) -> datetime | None:
 
 def _new_labels(site: Site, since: datetime, now: datetime) -> int:
     return int(lake.outcomes(site.home, site.model, since, now).num_rows)
+
+
+def _minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _dedup(site: Site, signal: Signal) -> str:

@@ -92,8 +92,8 @@ def test_promote_and_roll_back_are_moves_with_a_name_and_a_reason(
     card = view.card(ready, database, "churn")
     assert (card.live, card.who, card.why) == (2, "ann", "it was the feed")
     assert [(item.act, item.who, item.why) for item in entries(database, model="churn", limit=2)] == [
-        ("deploy", "ann", "it was the feed"),
-        ("deploy", "ann", "v2 misses LGA"),
+        ("rollback", "ann", "it was the feed"),
+        ("promote", "ann", "v2 misses LGA"),
     ]
 
 
