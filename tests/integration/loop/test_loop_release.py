@@ -1,0 +1,105 @@
+"""From a wish to retrain to a version on its way, or a refusal: real steps, real MLflow, real database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions
+
+from flyball.engine.bundle import verify_bundle
+from flyball.errors import Conflict, StepFailed
+from flyball.loop import release
+from flyball.loop.alerts import alerts
+from flyball.loop.site import Site
+from flyball.pipeline.runs import find_run, steps_of
+from flyball.registry import live
+from flyball.registry.decisions import decisions
+from flyball.registry.versions import version, versions
+from flyball.rollout import move
+from flyball.store import moment
+
+LATER = START + 7 * DAY
+
+
+def test_the_first_version_goes_live(site: Site) -> None:
+    """With nobody to compare with: only the rules that always hold; live from the moment it was decided."""
+    first = version(site.database, "late", 1)
+    deployed = live.current(site.database, "late")
+    assert deployed is not None
+    assert (deployed.live, deployed.shadow, deployed.at, first.stage) == (1, (), START, "production")
+    (decision,) = decisions(site.database, "late")
+    assert (decision.kind, decision.subject, decision.verdict, decision.at) == ("gate", "v1", "passed", START)
+    assert decision.evidence["occasion"] == "first"
+    assert [rule["rule"] for rule in decision.evidence["results"]] == ["auc >= 0.55"]
+    assert mlflow_versions(site) == {1: first.lineage.mlflow_run}
+    assert aliases(site) == {"production": 1}
+
+
+def test_the_same_recipe_on_newer_data_is_a_refresh(site: Site) -> None:
+    """It must be no worse, and its lineage names what it replaces and the twin that faced the gate."""
+    made = release.retrain(site, now=LATER, why="a week has passed")
+    assert (made.version, made.passed, made.rollout, made.verdict.occasion) == (2, True, "full", "refresh")
+    assert (made.verdict.champion, made.verdict.rows, made.verdict.days) == (1, 750, 6)
+    second = version(site.database, "late", 2)
+    assert second.lineage.parent == 1
+    assert second.lineage.data_end == LATER
+    assert second.lineage.data_rows == int(
+        (LATER - START).days * 150 + version(site.database, "late", 1).lineage.data_rows
+    )
+    twin = second.lineage.gated_twin
+    assert twin is not None
+    verify_bundle(site.home.path / twin["bundle"], twin["digest"])
+    assert twin["digest"] != second.digest
+    assert LATER - 5 * DAY <= moment(twin["data_end"]) < LATER - 4.9 * DAY
+    assert [item.stage for item in versions(site.database, "late")] == ["archived", "production"]
+
+
+def test_a_changed_parameter_is_a_change(site: Site) -> None:
+    """It must be better beyond chance: looking at both columns is."""
+    made = release.retrain(site, now=LATER, why="another recipe", params={"columns": 2})
+    assert (made.passed, made.verdict.occasion) == (True, "change")
+    compared = made.verdict.results[0]
+    assert (compared.rule, compared.passed) == ("auc > champion.auc", True)
+    assert compared.difference is not None
+    assert compared.difference.low > 0
+    assert version(site.database, "late", 2).lineage.params["columns"] == 2
+
+
+def test_a_worse_candidate_is_refused_and_the_champion_stays(site: Site) -> None:
+    """Registered, with the reason in the decision; nothing that answers has moved."""
+    before = live.history(site.database, "late")
+    made = release.retrain(site, now=LATER, why="a mistake", params={"shuffle": True})
+    assert (made.version, made.passed, made.rollout) == (2, False, None)
+    (decision, _) = decisions(site.database, "late", kind="gate")
+    assert (decision.subject, decision.verdict) == ("v2", "refused")
+    assert "not better beyond chance" in decision.reason
+    assert live.history(site.database, "late") == before
+    assert find_run(site.database, made.run).status == "refused"
+    assert [item.candidate for item in move.rollouts(site.database, "late")] == [1]
+    assert version(site.database, "late", 2).lineage.gated_twin is None
+    with pytest.raises(Conflict, match="has ended"):
+        release.resume(site, made.run, now=LATER)
+
+
+def test_a_failed_run_goes_on_after_its_mend(site: Site, tmp_path: Path) -> None:
+    """What was done is kept, what it knew stays what it knew, and it is live from when it was made."""
+    bucket = tmp_path / "bucket"
+    with pytest.raises(StepFailed, match="no such bucket") as failed:
+        release.retrain(site, now=LATER, why="another recipe", params={"columns": 2, "needs": str(bucket)})
+    run = failed.value.run
+    assert find_run(site.database, run).status == "failed"
+    assert [(alert.name, alert.resolved_at) for alert in alerts(site.database)] == [("run_failed", None)]
+    assert [item.number for item in versions(site.database, "late")] == [1]
+
+    bucket.touch()
+    made = release.resume(site, run, now=LATER + DAY)
+    assert (made.run, made.version, made.passed) == (run, 2, True)
+    tried = {step.name: step.attempts for step in steps_of(site.database, run)}
+    assert (tried["collect"], tried["train"]) == (1, 2)
+    second = version(site.database, "late", 2)
+    assert (second.created_at, second.lineage.data_end) == (LATER, LATER)
+    deployed = live.current(site.database, "late")
+    assert deployed is not None
+    assert (deployed.live, deployed.at) == (2, LATER + DAY)
+    assert alerts(site.database, open_only=True) == []
