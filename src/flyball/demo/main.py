@@ -28,7 +28,7 @@ from flyball.journal.carry import carry
 from flyball.loop import release
 from flyball.loop.process import leading
 from flyball.loop.site import Site, open_site
-from flyball.pipeline.runs import steps_of, unfinished
+from flyball.pipeline.runs import unfinished
 from flyball.project.load import load_project
 from flyball.registry import live
 from flyball.registry.gate import sentence
@@ -107,7 +107,7 @@ def _first_version(site: Site, world: year.World, progress: Progress) -> Progres
         first = release.retrain(site, now=now, reason="first", why="first version, from January and February")
     if not first.passed:
         raise Refused(f"the first version was refused, so there is nothing to serve: {sentence(first.verdict)}")
-    return replace(progress, spent=progress.spent + Spent(wall_s=time.monotonic() - began))
+    return replace(progress, spent=progress.spent + Spent(wall_s=time.monotonic() - began, train_s=first.seconds))
 
 
 def _live(site: Site, server: year.Server, world: year.World, progress: Progress, teller: Teller) -> Progress:
@@ -116,9 +116,10 @@ def _live(site: Site, server: year.Server, world: year.World, progress: Progress
         began = time.monotonic()
         lived = year.live_day(site, server, world, number)
         done = lived.tick.release
+        trained = done.seconds if done is not None else 0.0
         if done is not None and not done.passed:
-            train_refused(site, done.run)
-        progress = progress.day_lived(Spent(wall_s=time.monotonic() - began, ask_s=lived.ask_s))
+            trained += train_refused(site, done.run)
+        progress = progress.day_lived(Spent(wall_s=time.monotonic() - began, train_s=trained, ask_s=lived.ask_s))
         write_progress(site.home, progress)
         teller.day(site, world, number)
     return progress
@@ -131,19 +132,10 @@ def _end(
     began = time.monotonic()
     year.post_last_outcomes(site, server, world)
     carry(site.home, site.database, now=world.days[-1])
-    spent = replace(progress.spent, train_s=_fitting_seconds(site))
-    record = summary(site, world, spent, addresses.dashboard)
-    record["wall_s"] = round(spent.wall_s + time.monotonic() - began, 1)
-    write_progress(site.home, replace(progress, finished=True, spent=spent))
+    record = summary(site, world, progress.spent, addresses.dashboard)
+    record["wall_s"] = round(progress.spent.wall_s + time.monotonic() - began, 1)
+    write_progress(site.home, replace(progress, finished=True))
     return record
-
-
-def _fitting_seconds(site: Site) -> float:
-    """Seconds inside the steps that fit a model."""
-    names = (site.project.pipeline.model, f"refit.{site.project.pipeline.model}")
-    rows = site.database.all("SELECT id FROM run WHERE model = :model", model=site.model)
-    steps = [step for row in rows for step in steps_of(site.database, row["id"])]
-    return sum(step.seconds or 0.0 for step in steps if step.name in names)
 
 
 @contextmanager

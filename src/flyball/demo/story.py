@@ -14,6 +14,7 @@ from flyball.demo.arms import blind_arms, scores, static_arm
 from flyball.demo.year import World
 from flyball.journal import lake
 from flyball.loop.site import Site
+from flyball.pipeline.runs import steps_of
 from flyball.stats.metrics import compute
 from flyball.store import Database
 
@@ -23,7 +24,7 @@ class Spent:
     """Where the time went, over all sittings; seconds."""
 
     wall_s: float = 0.0
-    #: inside the steps that fit a model.
+    #: inside training runs, from collecting to registering.
     train_s: float = 0.0
     #: asking and being answered.
     ask_s: float = 0.0
@@ -48,6 +49,7 @@ def summary(site: Site, world: World, spent: Spent, dashboard: str) -> dict[str,
         "by_month": [_month(str(month), part) for month, part in labelled.groupby("month", sort=True)],
         "wall_s": round(spent.wall_s, 1),
         "train_s": round(spent.train_s, 1),
+        "fit_s": round(fitting_seconds(site), 1),
         "served_per_s": round(len(rows) / spent.ask_s) if spent.ask_s else None,
         "dashboard": dashboard,
     }
@@ -109,6 +111,14 @@ def _counts(database: Database, model: str) -> dict[str, int]:
     return found
 
 
+def fitting_seconds(site: Site) -> float:
+    """Seconds inside the steps that fit a model."""
+    names = (site.project.pipeline.model, f"refit.{site.project.pipeline.model}")
+    rows = site.database.all("SELECT id FROM run WHERE model = :model", model=site.model)
+    steps = [step for row in rows for step in steps_of(site.database, row["id"])]
+    return sum(step.seconds or 0.0 for step in steps if step.name in names)
+
+
 def told(record: dict[str, Any]) -> list[str]:
     """The summary as lines for a person."""
     return [
@@ -125,7 +135,8 @@ def told(record: dict[str, Any]) -> list[str]:
         "",
         f"  {record['predictions']:,} predictions asked over HTTP and found in the lake, {record['outcomes']:,} with an outcome"
         f" (the other flights never arrived); {record['served_per_s'] or 0:,} answers a second",
-        f"  {record['wall_s']:.0f} s in all, {record['train_s']:.0f} s of them fitting models",
+        f"  {record['wall_s']:.0f} s in all, {record['train_s']:.0f} s of them in training runs "
+        f"({record['fit_s']:.0f} s fitting models)",
         "",
     ]
 

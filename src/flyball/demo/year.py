@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from flyball.registry import live
 HOUR_OF_BEAT = 4
 #: workers are waited for this long to take up a new deployment.
 SWAP_TIMEOUT_S = 30.0
+#: no outcome comes later after its departure.
+LONGEST_FLIGHT = timedelta(days=4)
 
 _GENERATIONS = re.compile(r'^flyball_model_info\{(?=[^}]*variant="live")[^}]*generation="(\d+)"[^}]*\} 1', re.MULTILINE)
 
@@ -83,9 +86,9 @@ def post_last_outcomes(site: Site, server: Server, world: World) -> int:
 
 def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, until: datetime) -> int:
     """What came true between two beats, of flights that were asked about."""
-    flights = world.flights
-    first = pd.Timestamp(world.days[0])
-    known = flights[(flights["known_at"] > since) & (flights["known_at"] <= until) & (flights["timestamp"] >= first)]
+    # What comes true now departed in the last days; what departed before the first day was never asked about.
+    flights = departing(world, max(world.days[0], since - LONGEST_FLIGHT), until)
+    known = flights[(flights["known_at"] > since) & (flights["known_at"] <= until)]
     if known.empty:
         return 0
     rows = [
@@ -97,22 +100,36 @@ def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, 
 
 def ask(site: Site, server: Server, world: World, day: datetime) -> int:
     """Every flight of the day, one request per scheduled hour."""
-    rows = world.flights[world.flights["day"] == day.date().isoformat()]
-    hours = [(int(hour), rows[rows["hour"] == hour]) for hour in sorted(rows["hour"].unique())]
+    parts = hours_of(departing(world, day, day + timedelta(days=1)))
 
     def ask_some(number: int) -> None:
-        for hour, part in hours[number :: len(server.clients)]:
+        for index in range(number, len(parts), len(server.clients)):
+            part = parts[index]
             server.clients[number].predict(
                 site.model,
                 {"columns": list(FEATURES), "data": _values(part)},
                 key=part["flight"].tolist(),
                 timestamp=list(part["timestamp"].dt.to_pydatetime()),
-                idempotency_key=f"{day:%Y%m%d}-{hour:02d}",
+                idempotency_key=f"{day:%Y%m%d}-{index:02d}",
             )
 
     with ThreadPoolExecutor(len(server.clients)) as askers:
         list(askers.map(ask_some, range(len(server.clients))))
-    return len(rows)
+    return sum(map(len, parts))
+
+
+def departing(world: World, start: datetime, end: datetime) -> pd.DataFrame:
+    """The flights scheduled in [start, end): a slice, because the table is in time order."""
+    times = world.flights["timestamp"]
+    first, after = times.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
+    return world.flights.iloc[first:after]
+
+
+def hours_of(flights: pd.DataFrame) -> list[pd.DataFrame]:
+    """A day's flights, in time order, cut where the scheduled hour changes."""
+    hours = flights["hour"].to_numpy()
+    cuts = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(flights)]
+    return [flights.iloc[first:after] for first, after in pairwise(cuts) if after > first]
 
 
 def wait_for_deployment(site: Site, server: Server) -> None:
