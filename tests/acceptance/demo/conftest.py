@@ -28,7 +28,7 @@ DAYS = 14
 PATIENCE_S = 300.0
 
 #: what differs between two lives of the same days.
-MEASURED = ("wall_s", "train_s", "served_per_s", "dashboard")
+MEASURED = ("wall_s", "train_s", "fit_s", "served_per_s", "dashboard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

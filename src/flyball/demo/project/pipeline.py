@@ -44,7 +44,7 @@ def train(preprocess, run, params, seed):
         deterministic=True,
         force_row_wise=True,
         random_state=seed,
-        n_jobs=2,
+        n_jobs=1,  # the other core answers
         verbose=-1,
     )
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)
