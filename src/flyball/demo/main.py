@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from flyball.cli.addresses import claimed
 from flyball.client import Client
 from flyball.demo import data, stage, year
 from flyball.demo.arms import train_refused
@@ -28,7 +29,7 @@ from flyball.journal.carry import carry
 from flyball.loop import release
 from flyball.loop.process import leading
 from flyball.loop.site import Site, open_site
-from flyball.pipeline.runs import unfinished
+from flyball.pipeline.runs import runs_of, unfinished
 from flyball.project.load import load_project
 from flyball.registry import live
 from flyball.registry.gate import sentence
@@ -54,7 +55,8 @@ def demo(
     settings: dict[str, Any] = {"days": count, "late_minutes": late_minutes, "airports": airports}
     place = find_home(Path.cwd(), {}, home) if home else find_home(Path.cwd(), os.environ)
     teller = Teller(quiet=json_output)
-    with _ended_by_signals(), teller:
+    # Before anything is cleared: another demo, or a server, may live in this home.
+    with _ended_by_signals(), claimed(place.made()), teller:
         place, database, progress = _begin(place, settings, teller)
         folder = stage.write_project(place, settings)
         project = load_project(folder)
@@ -116,13 +118,17 @@ def _live(site: Site, server: year.Server, world: year.World, progress: Progress
         began = time.monotonic()
         lived = year.live_day(site, server, world, number)
         done = lived.tick.release
-        trained = done.seconds if done is not None else 0.0
-        if done is not None and not done.passed:
-            trained += train_refused(site, done.run)
+        trained = (done.seconds if done is not None else 0.0) + _blind_too(site)
         progress = progress.day_lived(Spent(wall_s=time.monotonic() - began, train_s=trained, ask_s=lived.ask_s))
         write_progress(site.home, progress)
         teller.day(site, world, number)
     return progress
+
+
+def _blind_too(site: Site) -> float:
+    """Train for the blind arm what the gate refused, unless that was done; seconds it took."""
+    refused = [run.id for run in runs_of(site.database, site.model) if run.status == "refused"]
+    return sum(train_refused(site, run) for run in refused)
 
 
 def _end(

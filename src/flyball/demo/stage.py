@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from flyball.cli.addresses import Addresses, claimed, keep
+from flyball.cli.addresses import Addresses, keep
 from flyball.client import Client
 from flyball.dashboard.tokens import first_token
 from flyball.demo import data
@@ -77,7 +77,14 @@ def clear(home: Home, database: Database) -> None:
             f"{home.path} holds {', '.join(others)} beside the demo; give the demo a home of its own: flyball demo --home DIR"
         )
     database.close()
-    shutil.rmtree(home.path)
+    for path in home.path.iterdir():
+        if path == home.serving:  # it holds the lock by which this home is ours
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    (home.serving / "deployments.json").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -100,7 +107,7 @@ def running(home: Home, database: Database, *, workers: int, say: Callable[[str]
     stop = threading.Event()
     token = first_token(home, database, utcnow())
     thread = threading.Thread(target=supervise, args=(children,), kwargs={"stop": stop, "log": say}, name="supervisor")
-    with claimed(home), closing(serving), closing(dashboard):
+    with closing(serving), closing(dashboard):
         fresh_metrics(metrics_folder(home))
         keep(home, Addresses(serve=serving_url, dashboard=f"http://{host}:{port}"))
         thread.start()

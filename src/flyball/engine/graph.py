@@ -124,16 +124,43 @@ def _register_lightgbm(fitted: Any) -> None:
         LGBMClassifier,
         "LightGbmLGBMClassifier",
         calculate_linear_classifier_output_shapes,
-        convert_lightgbm,
+        _with_float_thresholds(convert_lightgbm),
         options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
     )
     update_registered_converter(
         LGBMRegressor,
         "LightGbmLGBMRegressor",
         calculate_linear_regressor_output_shapes,
-        convert_lightgbm,
+        _with_float_thresholds(convert_lightgbm),
         options={"split": None},
     )
+
+
+def _with_float_thresholds(convert: Any) -> Any:
+    """LightGBM's converter, with thresholds that send every float32 the way the model's own doubles do.
+
+    A double rounded to the nearest float32 may land on the very value it lies just below: rows with that value, thousands
+    where weather is shared, would go left instead of right. `value <= threshold` is kept by rounding down.
+    """
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        add_node = container.add_node
+
+        def rounded(*args: Any, **attributes: Any) -> None:
+            if "nodes_values" in attributes:
+                exact = np.asarray(attributes["nodes_values"], dtype=np.float64)
+                near = exact.astype(np.float32)
+                below = np.nextafter(near, np.float32(-np.inf))
+                attributes["nodes_values"] = np.where(near > exact, below, near).tolist()
+            add_node(*args, **attributes)
+
+        container.add_node = rounded
+        try:
+            convert(scope, operator, container)
+        finally:
+            container.add_node = add_node
+
+    return converted
 
 
 @contextmanager

@@ -100,16 +100,23 @@ def alerts(database: Database, *, open_only: bool = False, limit: int = 100) -> 
     ]
 
 
-def deliver(event: Event, settings: AlertSettings, say: Callable[[str], None]) -> None:
-    """Send an alert event to the channels of its severity. Raises Unavailable if one could not be reached."""
+def deliver(event: Event, settings: AlertSettings, say: Callable[[str], None], silent: dict[str, str]) -> None:
+    """Send an alert event to the channels of its severity. Raises Unavailable if one could not be reached.
+
+    `silent`: channels that failed at this beat, with the reason; they are not tried again, so that a dead one costs a
+    beat one time-out, and no end of an alert overtakes its beginning. Added to.
+    """
     payload = event.payload
     names = settings.routes.get(payload["severity"], ())
-    unreached = []
     for channel in (item for item in settings.channels if item.name in names):
+        # The console took it at the first try.
+        if channel.name in silent or (channel.kind == "console" and event.attempts):
+            continue
         try:
             send(channel, payload, say)
         except Unavailable as error:
-            unreached.append(str(error))
+            silent[channel.name] = str(error)
+    unreached = [reason for name, reason in silent.items() if name in names]
     if unreached:
         raise Unavailable("; ".join(unreached))
 
@@ -129,9 +136,12 @@ def send(channel: Channel, payload: Mapping[str, Any], say: Callable[[str], None
     )
     try:
         urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S).close()  # noqa: S310
-    except (OSError, urllib.error.URLError) as error:
+    except OSError as error:
         # The address is a secret: an error may name the channel and the reason, never the address.
-        reason = getattr(error, "code", None) or type(error).__name__
+        reason = type(error).__name__
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+            reason = str(error.code)
         raise Unavailable(f"alert channel {channel.name}: webhook failed ({reason})") from None
 
 

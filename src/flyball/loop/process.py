@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from pathlib import Path
 from flyball.errors import FlyballError
 from flyball.loop.site import Site, open_site
 from flyball.loop.tick import tick
+from flyball.pipeline.owner import is_alive, this_process
 from flyball.project.load import load_project
 from flyball.registry.projects import projects
 from flyball.serving.parent import watch_parent
 from flyball.store import Database, Home, open_database, utcnow
-from flyball.store.lease import hold, let_go
+from flyball.store.lease import hold, holder_of, let_go
 
 LEASE = "loop"
 BEAT_S = 10.0
@@ -52,10 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
 @contextmanager
 def leading(database: Database, stop: threading.Event) -> Iterator[None]:
     """Hold the loop's lease, waiting for it first, and renew it until the block ends."""
-    holder = f"{socket.gethostname()}:{os.getpid()}"
+    holder = this_process()
     done = threading.Event()
 
     def renewed() -> bool:
+        was = holder_of(database, LEASE, now=utcnow())
+        if was is not None and not is_alive(was):
+            let_go(database, LEASE, was)  # killed: nobody need wait for its lease to run out
         return hold(database, LEASE, holder, now=utcnow(), for_s=LEASE_S)
 
     def keep() -> None:

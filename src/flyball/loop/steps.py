@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -27,7 +26,7 @@ from flyball.engine.parity import prove
 from flyball.engine.session import Engine, load_engine, open_engine
 from flyball.errors import Mistake
 from flyball.pipeline.step import ModelNames, RunContext
-from flyball.stats.profile import SCORE, fit_reference, reference_bytes
+from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
 from flyball.store import moment, stamp
 
 #: rows on which the compiled model is proven equal to the fitted one.
@@ -259,19 +258,16 @@ def _clusters(rows: pd.DataFrame, names: ModelNames, cluster: str | None, timezo
 
 
 def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str) -> bytes:
-    """The reference that drift is judged against: the features and the model's own score, by day."""
+    """The reference that drift is judged against: the features and the model's own score, by day, of the newest days."""
+    days = _days(trained, names, timezone) if names.timestamp else None
+    if days is not None:
+        newest = np.isin(days, np.unique(days)[-MAX_BLOCKS:])
+        trained, days = trained[newest], days[newest]
     columns = columns_from_frame(engine.contract, trained)
     features = {item.name: columns[item.name] for item in engine.contract.features}
     kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features}
-    days = _days(trained, names, timezone) if names.timestamp else None
-    reference = fit_reference(features, kinds, days)
-    # The score is learned from the days that are kept one by one: scoring the years before them would teach nothing more.
-    recent = slice(None) if days is None else np.isin(days, reference.blocks)
-    newest = columns_from_frame(engine.contract, trained[recent]) if days is not None else columns
-    score = fit_reference(
-        {SCORE: engine.predict(newest).score}, {SCORE: "number"}, None if days is None else days[recent]
-    )
-    return reference_bytes(replace(reference, features={**reference.features, **score.features}))
+    score = engine.predict(columns).score
+    return reference_bytes(fit_reference({**features, SCORE: score}, {**kinds, SCORE: "number"}, days))
 
 
 #: how a contract's kinds are profiled.

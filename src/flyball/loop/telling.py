@@ -20,11 +20,12 @@ RETRAIN_REQUESTED = "retrain_requested"
 
 def deliver_pending(site: Site, *, now: datetime) -> None:
     """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
+    silent: dict[str, str] = {}
     for event in _mine(site):
         if event.kind == RETRAIN_REQUESTED:
             continue
         try:
-            _deliver(site, event, now)
+            _deliver(site, event, now, silent)
         except FlyballError as error:
             with site.database.write() as tx:
                 failed(tx, event, error=str(error))
@@ -33,14 +34,13 @@ def deliver_pending(site: Site, *, now: datetime) -> None:
                 delivered(tx, event, at=utcnow())
 
 
-def requested_retrain(site: Site, *, now: datetime) -> str | None:
-    """Why somebody asked for a retrain since the last beat; several wishes are one."""
-    asked = [event for event in _mine(site) if event.kind == RETRAIN_REQUESTED]
-    with site.database.write() as tx:
-        for event in asked:
-            delivered(tx, event, at=now)
-    if not asked:
-        return None
+def requested_retrains(site: Site) -> list[Event]:
+    """What people asked for since the last beat; to be marked as delivered in the transaction that begins their run."""
+    return [event for event in _mine(site) if event.kind == RETRAIN_REQUESTED]
+
+
+def wishes(asked: list[Event]) -> str:
+    """Why they asked; several wishes are one."""
     return "; ".join(
         f"{event.payload.get('who', 'somebody')}: {event.payload.get('why', 'asked for')}" for event in asked
     )
@@ -50,9 +50,9 @@ def _mine(site: Site) -> list[Event]:
     return [event for event in pending(site.database) if event.payload.get("model") == site.model]
 
 
-def _deliver(site: Site, event: Event, now: datetime) -> None:
+def _deliver(site: Site, event: Event, now: datetime, silent: dict[str, str]) -> None:
     if event.kind == "alert":
-        deliver(event, site.project.alerts, site.say)
+        deliver(event, site.project.alerts, site.say, silent)
     elif event.kind == "aliases":
         _project_aliases(site, now)
 

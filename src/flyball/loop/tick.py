@@ -19,7 +19,7 @@ from flyball.loop.governor import Past, Signal
 from flyball.loop.release import Release
 from flyball.loop.schedule import latest_slot
 from flyball.loop.site import Site
-from flyball.loop.telling import deliver_pending, requested_retrain
+from flyball.loop.telling import deliver_pending, requested_retrains, wishes
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.pipeline.step import Window
 from flyball.registry import decisions
@@ -27,6 +27,7 @@ from flyball.rollout import evidence, move
 from flyball.rollout.state import next_move
 from flyball.stats.names import GREATER_IS_BETTER
 from flyball.store import moment
+from flyball.store.outbox import delivered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +98,15 @@ def _roll(site: Site, now: datetime) -> str | None:
 
 
 def _govern(site: Site, now: datetime) -> Release | None:
-    asked = requested_retrain(site, now=now)
-    if asked is not None:
-        return _carried_out(site, lambda: release.retrain(site, now=now, reason="manual", why=asked))
+    asked = requested_retrains(site)
+    if asked:
+        with site.database.write() as tx:
+            wanted = release.begin(
+                tx, site, now=now, reason="manual", why=wishes(asked), window=Window(start=None, end=now)
+            )
+            for event in asked:
+                delivered(tx, event, at=now)
+        return _carried_out(site, lambda: release.carry_out(site, wanted, now=now))
     signals = list(_signals(site, now))
     ruling = governor.rule(signals, _past(site, now), site.project.retrain, now)
     if ruling is None:

@@ -7,13 +7,12 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.governor import Signal
 from flyball.loop.site import Site
-from flyball.monitor.watch import watch_drift, watch_performance
-from flyball.monitor.windows import due_windows
+from flyball.monitor.watch import pass_over_drift, watch_drift, watch_performance
+from flyball.monitor.windows import Window, due_windows, window_name
 from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.records import Version
@@ -44,11 +43,11 @@ def watch(site: Site, *, now: datetime) -> None:
 
 def signals(site: Site) -> Iterator[Signal]:
     """Drifted days and broken promises among the newest windows, as reasons to retrain."""
-    for start in _newest(site, "drift", "drift"):
-        day = _day(site, start)
+    for window in _newest(site, "drift", "drift"):
+        day = window_name(window)
         yield Signal(trigger="drift", identity=day, why=f"drift on {day}: {_told(site, 'drift', day)}")
-    for start in _newest(site, "performance", "below"):
-        day = _day(site, start)
+    for window in _newest(site, "performance", "below"):
+        day = window_name(window)
         yield Signal(
             trigger="performance", identity=day, why=f"promise broken on {day}: {_told(site, 'performance', day)}"
         )
@@ -60,7 +59,11 @@ def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
     if serving is None:
         return
     profile = site.home.path / serving.bundle / "profile.json"
-    if not profile.exists():  # promoted by hand though the gate had refused it: there is nothing to compare with
+    if not profile.exists():
+        why = f"v{serving.number} has no reference profile: its gate had refused it, and it was promoted by hand"
+        pass_over_drift(
+            site.database, model=site.model, version=serving.number, window=window, why=why, recorded_at=utcnow()
+        )
         return
     verdict = watch_drift(
         site.database,
@@ -74,7 +77,7 @@ def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
         # What the journal hashes or drops has no values to compare.
         withheld=tuple(name for name, policy in site.project.columns.items() if policy != "keep"),
     )
-    day = _day(site, window[0])
+    day = window_name(window)
     with site.database.write() as tx:
         if verdict.verdict == "drift":
             names = ", ".join(verdict.alarming[:3])
@@ -114,7 +117,7 @@ def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datet
         recorded_at=utcnow(),
         positive=settings.positive,
     )
-    day = _day(site, window[0])
+    day = window_name(window)
     with site.database.write() as tx:
         if verdict.verdict == "below":
             open_alert(
@@ -139,15 +142,15 @@ def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
     return found[0].reason if found else "see `flyball monitor`"
 
 
-def _newest(site: Site, kind: str, verdict: str) -> list[datetime]:
-    """Starts of the newest windows of a kind that have this verdict."""
+def _newest(site: Site, kind: str, verdict: str) -> list[Window]:
+    """The newest windows of a kind that have this verdict."""
     rows = site.database.all(
-        "SELECT start, verdict FROM window WHERE model = :model AND kind = :kind ORDER BY start DESC LIMIT :recent",
+        "SELECT start, ends, verdict FROM window WHERE model = :model AND kind = :kind ORDER BY start DESC LIMIT :recent",
         model=site.model,
         kind=kind,
         recent=RECENT,
     )
-    return [moment(row["start"]) for row in rows if row["verdict"] == verdict]
+    return [(moment(row["start"]), moment(row["ends"])) for row in rows if row["verdict"] == verdict]
 
 
 def _last(site: Site, kind: str) -> datetime | None:
@@ -161,10 +164,6 @@ def _last(site: Site, kind: str) -> datetime | None:
 def _live_version(site: Site, at: datetime) -> Version | None:
     deployed = live.live_at(site.database, site.model, at)
     return None if deployed is None else version(site.database, site.model, deployed.live)
-
-
-def _day(site: Site, start: datetime) -> str:
-    return start.astimezone(ZoneInfo(site.project.pipeline.timezone)).date().isoformat()
 
 
 @lru_cache(maxsize=8)

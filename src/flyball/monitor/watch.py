@@ -55,6 +55,26 @@ def watch_drift(
     return verdict
 
 
+def pass_over_drift(
+    database: Database, *, model: str, version: int, window: Window, why: str, recorded_at: datetime
+) -> None:
+    """Record that a window's inputs cannot be judged, and why: a gap is never silence."""
+    evidence = {"version": version, "reason": why}
+    with database.write() as tx:
+        _keep_window(tx, model, "drift", window, version, "cannot_judge", 0, evidence, recorded_at)
+        decide(
+            tx,
+            model=model,
+            at=window[1],
+            kind="drift",
+            subject=window_name(window),
+            verdict="cannot_judge",
+            reason=why,
+            evidence=evidence,
+            dedup=f"drift:{model}:{window_name(window)}",
+        )
+
+
 def watch_performance(
     database: Database,
     home: Home,

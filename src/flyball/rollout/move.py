@@ -5,6 +5,7 @@ A bundle is loaded and answers its own example before any stage moves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -99,20 +100,36 @@ def promote(
         running = active(tx, model)
         if running is not None:
             _close(tx, running, "full" if running.candidate == number else "aborted", now)
+        waiting = next((item for item in _all(tx, model, "queued") if item.candidate == number), None)
+        if waiting is not None:
+            _close(tx, waiting, "full", now)
         columns = deployed.columns if deployed else {}
         return _make_live(tx, deployed, target, columns=columns, who=who, why=why, now=now, act=act)
 
 
 def rollback(database: Database, home: Home, model: str, *, who: str, why: str, now: datetime) -> Deployment:
     """Put the version back that was live before this one."""
-    past = live.history(database, model)
-    if not past:
+    way = _way(database, model)
+    if not way:
         raise NotFound(f"{model} has never been live; there is nothing to roll back")
-    present = past[-1].live
-    before = [item.live for item in past if item.live != present]
-    if not before:
-        raise Mistake(f"v{present} is the only version of {model} that was ever live; there is nothing to go back to")
-    return promote(database, home, model, before[-1], who=who, why=why, now=now, act="rollback")
+    if len(way) == 1:
+        raise Mistake(f"v{way[0]} of {model} has no version before it; there is nothing to go back to")
+    return promote(database, home, model, way[-2], who=who, why=why, now=now, act="rollback")
+
+
+def _way(database: Database, model: str) -> list[int]:
+    """How the present version was come to, without what was rolled back: nothing goes back to a bad version."""
+    way: list[int] = []
+    for row in database.all("SELECT act, becomes FROM audit WHERE model = :model ORDER BY id", model=model):
+        found = re.match(r"v(\d+)", row["becomes"] or "")
+        if found is None:
+            continue
+        number = int(found[1])
+        if row["act"] == "rollback" and number in way:
+            del way[len(way) - way[::-1].index(number) :]
+        elif way[-1:] != [number]:
+            way.append(number)
+    return way
 
 
 def active(tx: Transaction | Database, model: str) -> Rollout | None:
@@ -134,8 +151,13 @@ _SELECT = "SELECT id, model, candidate, champion, status, started_at FROM rollou
 
 
 def _first(tx: Transaction | Database, model: str, status: Status) -> Rollout | None:
-    row = tx.one(f"{_SELECT} WHERE model = :model AND status = :status ORDER BY id LIMIT 1", model=model, status=status)
-    return None if row is None else _rollout(row)
+    return next(iter(_all(tx, model, status)), None)
+
+
+def _all(tx: Transaction | Database, model: str, status: Status) -> list[Rollout]:
+    """Oldest first."""
+    rows = tx.all(f"{_SELECT} WHERE model = :model AND status = :status ORDER BY id", model=model, status=status)
+    return [_rollout(row) for row in rows]
 
 
 def _begin_shadow(

@@ -48,7 +48,7 @@ def distance_limit(method: str, value: float, window: Ints, blocks: Ints, total:
     n, rows = window.sum(), blocks.sum(axis=1)
     noise = _expected(method, rows, total)
     # A day's distance is part noise, part the day's own; only noise, at most twice its mean, grows as rows get fewer.
-    growth = np.maximum(_expected(method, n, total) / noise, 1)
+    growth = np.maximum(_expected(method, n, total) / np.where(noise > 0, noise, np.inf), 1)  # a constant has no noise
     own = own + (growth - 1) * np.minimum(own, 2 * noise)
     power = _POWER[method]
     scaled = own**power

@@ -39,11 +39,9 @@ def emit(tx: Transaction, *, kind: str, payload: dict[str, Any], dedup: str, at:
     )
 
 
-def pending(database: Database, *, limit: int = 100) -> list[Event]:
-    """Events not yet delivered, oldest first."""
-    rows = database.all(
-        "SELECT id, at, kind, payload, attempts FROM outbox WHERE done_at IS NULL ORDER BY id LIMIT :limit", limit=limit
-    )
+def pending(database: Database) -> list[Event]:
+    """Events not yet delivered, oldest first: all of them, so that those that cannot be delivered hide no others."""
+    rows = database.all("SELECT id, at, kind, payload, attempts FROM outbox WHERE done_at IS NULL ORDER BY id")
     return [
         Event(
             id=row["id"],

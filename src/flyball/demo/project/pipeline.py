@@ -37,6 +37,7 @@ def train(preprocess, run, params, seed):
     model = lightgbm.LGBMClassifier(
         n_estimators=params["trees"],
         learning_rate=params["learning_rate"],
+        max_bin=63,
         min_child_samples=200,
         colsample_bytree=0.6,
         subsample=0.7,
