@@ -20,7 +20,8 @@ WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "prec
 def collect(window, params):
     """Flights whose outcome was known when the window ended."""
     flights = Path(__file__).parent / params["flights"]
-    return pd.read_parquet(flights, filters=[("known_at", "<=", window.end)])
+    columns = ["timestamp", "known_at", "arr_delay", *SCHEDULE, *WEATHER, *CATEGORIES]
+    return pd.read_parquet(flights, columns=columns, filters=[("known_at", "<=", window.end)])
 
 
 @step
@@ -28,7 +29,7 @@ def preprocess(collect, params):
     """Only what is known before departure, and the answer."""
     flights = collect[collect["origin"].isin(params["airports"].split())].reset_index(drop=True)
     late = (flights["arr_delay"] > params["late_minutes"]).astype("int8")
-    return flights[["flight", "timestamp", *SCHEDULE, *WEATHER, *CATEGORIES]].assign(late=late)
+    return flights[["timestamp", *SCHEDULE, *WEATHER, *CATEGORIES]].assign(late=late)
 
 
 @step(timeout_s=900)
@@ -37,7 +38,7 @@ def train(preprocess, run, params, seed):
     model = lightgbm.LGBMClassifier(
         n_estimators=params["trees"],
         learning_rate=params["learning_rate"],
-        max_bin=63,
+        num_leaves=24,
         min_child_samples=200,
         colsample_bytree=0.6,
         subsample=0.7,
