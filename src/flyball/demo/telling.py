@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -84,7 +85,7 @@ class Teller:
         for line in lines:
             self._console.print(line, markup=False)
         stays = sys.stdout.isatty()
-        self.say("Ask it why:   flyball why flight-delay@production")
+        self.say(f"Ask it why:   {_command()} why flight-delay@production")
         self.say(
             "Predict:      curl -s "
             + addresses.serving
@@ -92,8 +93,14 @@ class Teller:
         )
         self.say(
             f"Look:         {record['dashboard']}"
-            + ("   (still running; Ctrl-C stops it)" if stays else "   (while it ran; `flyball up` serves it again)")
+            + ("   (still running; Ctrl-C stops it)" if stays else "   (stopped with the demo)")
         )
+
+
+def _command() -> str:
+    """How this very command is typed from here: `.venv/bin/flyball`, or the bare name where it lies elsewhere."""
+    typed, here = Path(sys.argv[0]).absolute(), Path.cwd()
+    return str(typed.relative_to(here)) if typed.name == "flyball" and typed.is_relative_to(here) else "flyball"
 
 
 def _worth_telling(item: Decision) -> bool:

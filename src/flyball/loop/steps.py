@@ -22,7 +22,7 @@ from flyball.engine.compile import compile_model
 from flyball.engine.contract import Contract, Task
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract
-from flyball.engine.parity import prove
+from flyball.engine.parity import Parity, prove
 from flyball.engine.session import Engine, load_engine, open_engine
 from flyball.errors import Mistake
 from flyball.pipeline.step import ModelNames, RunContext
@@ -72,13 +72,7 @@ def bundle(
     onnx = compile_model(model, contract)
     proving = held_out if len(held_out) else trained
     engine = open_engine(contract, onnx, threads=2)
-    parity = prove(model, engine, proving.tail(PARITY_ROWS))
-    if not parity.passed:
-        raise Mistake(
-            f"the compiled model is not the fitted one: {parity.over_tolerance} of {parity.rows} rows differ by more than "
-            f"{parity.tolerance:g} (largest {parity.max_difference:.3g}), {parity.class_changes} classes change; "
-            "train on float32 columns, drop scalers before trees, or use another estimator (native serving: not yet)"
-        )
+    parity = _proven(model, engine, proving.tail(PARITY_ROWS))
     disagreement = _disagreement(engine, run, twin, proving) if twin else None
     folder = run.folder / "bundle"
     digest = write_bundle(
@@ -139,6 +133,18 @@ def score(
         item = champions[chosen]
         found["champion"] = _scores(load_engine(Path(item["folder"]), item["digest"]), used)
     return found
+
+
+def _proven(model: Any, engine: Engine, rows: pd.DataFrame) -> Parity:
+    """The proof that the compiled model answers as the fitted one; a failed one is refused."""
+    parity = prove(model, engine, rows)
+    if not parity.passed:
+        raise Mistake(
+            f"the compiled model is not the fitted one: {parity.over_tolerance} of {parity.rows} rows differ by more than "
+            f"{parity.tolerance:g} (largest {parity.max_difference:.3g}), {parity.class_changes} classes change; "
+            "train on float32 columns, drop scalers before trees, or use another estimator (native serving: not yet)"
+        )
+    return parity
 
 
 def _disagreement(engine: Engine, run: RunContext, twin: Mapping[str, Any], rows: pd.DataFrame) -> float:
