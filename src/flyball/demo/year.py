@@ -1,7 +1,7 @@
-"""Living the year: every day the outcomes come in, the loop beats, and the day's flights are asked hour by hour.
+"""Living the year: outcomes come in, the loop beats, and the day's flights are asked hour by hour.
 
 A day that was cut off is lived again from its beginning: every request carries an Idempotency-Key made of its day and
-hour, so the lake keeps one prediction a flight however often it is asked.
+hour, so the lake keeps one prediction a flight, the first, however often it is asked.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from flyball.errors import Unavailable
 from flyball.loop.site import Site
 from flyball.loop.tick import Tick, tick
 from flyball.registry import live
+from flyball.rollout import move
 
-#: the loop beats at four in the morning, before the first departure.
+#: the loop beats at four in the morning, before the first departure,
 HOUR_OF_BEAT = 4
+#: and again at noon while a candidate is on its way: by then the first flights of the day have landed.
+HOUR_OF_SECOND_BEAT = 12
 #: workers are waited for this long to take up a new deployment.
 SWAP_TIMEOUT_S = 30.0
 #: no outcome comes later after its departure.
@@ -57,10 +60,15 @@ def beat_of(day: datetime) -> datetime:
     return day.replace(hour=HOUR_OF_BEAT)
 
 
+def second_beat_of(day: datetime) -> datetime:
+    return day.replace(hour=HOUR_OF_SECOND_BEAT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lived:
     """A day, lived."""
 
+    #: of the morning's beat, where retraining is decided.
     tick: Tick
     #: seconds of asking and being answered.
     ask_s: float
@@ -69,18 +77,23 @@ class Lived:
 def live_day(site: Site, server: Server, world: World, number: int) -> Lived:
     """The `number`-th day, from four in the morning on."""
     day = world.days[number]
-    since = beat_of(world.days[number - 1]) if number else beat_of(day) - timedelta(days=1)
-    post_outcomes(site, server, world, since=since, until=beat_of(day))
-    done = tick(site, now=beat_of(day))
+    morning, noon, midnight = beat_of(day), second_beat_of(day), day + timedelta(days=1)
+    since = second_beat_of(world.days[number - 1]) if number else morning - timedelta(days=1)
+    post_outcomes(site, server, world, since=since, until=morning)
+    done = tick(site, now=morning)
     wait_for_deployment(site, server)
-    began = time.monotonic()
-    ask(site, server, world, day)
-    return Lived(tick=done, ask_s=time.monotonic() - began)
+    ask_s = ask(site, server, world, day, noon)
+    post_outcomes(site, server, world, since=morning, until=noon)
+    if move.active(site.database, site.model) is not None:
+        tick(site, now=noon)
+        wait_for_deployment(site, server)
+    ask_s += ask(site, server, world, noon, midnight)
+    return Lived(tick=done, ask_s=ask_s)
 
 
 def post_last_outcomes(site: Site, server: Server, world: World) -> int:
     """Of the last day's flights, and of those still in the air then."""
-    last = beat_of(world.days[-1])
+    last = second_beat_of(world.days[-1])
     return post_outcomes(site, server, world, since=last, until=last + timedelta(days=2))
 
 
@@ -95,27 +108,27 @@ def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, 
         {"key": key, "value": int(late), "timestamp": at}
         for key, late, at in zip(known["flight"], known["late"], known["known_at"].dt.to_pydatetime(), strict=True)
     ]
-    return server.clients[0].outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d}")
+    return server.clients[0].outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d%H}")
 
 
-def ask(site: Site, server: Server, world: World, day: datetime) -> int:
-    """Every flight of the day, one request per scheduled hour."""
-    parts = hours_of(departing(world, day, day + timedelta(days=1)))
+def ask(site: Site, server: Server, world: World, start: datetime, end: datetime) -> float:
+    """Every flight scheduled in [start, end), one request per scheduled hour; seconds it took."""
+    began = time.monotonic()
+    parts = hours_of(departing(world, start, end))
 
     def ask_some(number: int) -> None:
-        for index in range(number, len(parts), len(server.clients)):
-            part = parts[index]
+        for part in parts[number :: len(server.clients)]:
             server.clients[number].predict(
                 site.model,
                 {"columns": list(FEATURES), "data": _values(part)},
                 key=part["flight"].tolist(),
                 timestamp=list(part["timestamp"].dt.to_pydatetime()),
-                idempotency_key=f"{day:%Y%m%d}-{index:02d}",
+                idempotency_key=f"{part['timestamp'].iat[0]:%Y%m%d-%H}",
             )
 
     with ThreadPoolExecutor(len(server.clients)) as askers:
         list(askers.map(ask_some, range(len(server.clients))))
-    return sum(map(len, parts))
+    return time.monotonic() - began
 
 
 def departing(world: World, start: datetime, end: datetime) -> pd.DataFrame:

@@ -1,7 +1,4 @@
-"""The ASGI application. `_predict` is the hot path: tables are built at a switch, nothing is looked up twice.
-
-Order of work: body, contract, engine, encoding, journal, answer; shadows after the answer.
-"""
+"""The ASGI application: which request goes where, and what is told when it fails. The hot path is `answering`."""
 
 from __future__ import annotations
 
@@ -11,17 +8,18 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
-from flyball.journal.line import encode_outcomes, encode_predictions
+from flyball.journal.line import encode_outcomes
+from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
 from flyball.serving.models import Roster
-from flyball.serving.native import Asked, decode, encode
+from flyball.serving.native import Asked
 from flyball.serving.outcomes import decode_outcomes
 from flyball.serving.pages import Answer, json_answer, page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
 from flyball.serving.routes import ROUTES, match
 from flyball.serving.served import LIVE, Served, lines, status_line
-from flyball.serving.shadows import Answered, Shadows
+from flyball.serving.shadows import Shadows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +72,8 @@ class App:
         self._values = metrics.values
         self._in_flight = metrics.in_flight
         self._salt = salt
-        self._arrivals = Arrivals()
+        self.arrivals = Arrivals()
+        self.answering = Answering(predictions, self.shadows, self.arrivals)
         self._executor = executor
         self._log = log
         self._served: dict[str, Served] = {}
@@ -101,7 +100,7 @@ class App:
         served = self._hot.get(scope["path"])
         headers: Headers = dict(scope["headers"])
         at_ns = time.time_ns()
-        made = self._arrivals.new_id(at_ns)
+        made = self.arrivals.new_id(at_ns)
         asked_by = request_id(headers, made)
         values, in_flight = self._values, self._in_flight
         values[in_flight] += 1.0
@@ -134,10 +133,10 @@ class App:
         body = await self.bodies.read(headers, receive)
         started, at_ns = time.perf_counter(), time.time_ns()
         if len(body) <= INLINE_BYTES:
-            scored = _score(served, body, at_ns / 1e9)
+            scored = score(served, body, at_ns / 1e9)
         else:
             scored = await self._score_aside(served, body, at_ns / 1e9)
-        answer = self._conclude(served, headers, asked_by, made, scored, at_ns, started)
+        answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
         head = [*served.headers, *self._headers(headers, asked_by, answer)]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": answer})
@@ -145,11 +144,11 @@ class App:
     def answer_directly(self, served: Served, headers: Headers, body: bytes, *, close: bool, date: bytes) -> bytes:
         """`_predict` for a small body that is here already: the whole HTTP response, `date` being its default headers."""
         started, at_ns = time.perf_counter(), time.time_ns()
-        made = self._arrivals.new_id(at_ns)
+        made = self.arrivals.new_id(at_ns)
         asked_by = request_id(headers, made)
         try:
-            scored = _score(served, body, at_ns / 1e9)
-            answer = self._conclude(served, headers, asked_by, made, scored, at_ns, started)
+            scored = score(served, body, at_ns / 1e9)
+            answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
         except Problem as problem:
             return self.refuse_directly(served, headers, problem, close=close, date=date)
         except Exception as error:  # noqa: BLE001 - the edge, as in __call__
@@ -168,52 +167,11 @@ class App:
         cause: Exception | None = None,
     ) -> bytes:
         """A refusal as a whole HTTP response."""
-        asked_by = request_id(headers, self._arrivals.new_id(time.time_ns()))
+        asked_by = request_id(headers, self.arrivals.new_id(time.time_ns()))
         answer = self._refusal(problem, "POST", served.path, served, asked_by, cause)
         fixed = lines([(b"content-type", answer.content_type), *answer.headers])
         rest = _lines(headers, asked_by, answer.body, close)
         return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
-
-    def _conclude(
-        self,
-        served: Served,
-        headers: Headers,
-        asked_by: str,
-        made: str,
-        scored: tuple[Asked, Prediction],
-        at_ns: int,
-        started: float,
-    ) -> bytes:
-        """Encode, journal, count; the answer's body."""
-        asked, prediction = scored
-        ids = item_ids(headers, served.model, made, asked.rows)
-        answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
-        received_at = self._arrivals.stamp(at_ns)
-        timestamp = asked.timestamp or received_at
-        line = encode_predictions(
-            model=served.model,
-            version=served.version,
-            variant=LIVE,
-            role="live",
-            source="http",
-            generation=served.generation,
-            request_id=asked_by,
-            ids=ids,
-            timestamp=timestamp,
-            received_at=received_at,
-            latency_ms=(time.perf_counter() - started) * 1000,
-            key=asked.keys,
-            features=served.kept(asked.columns),
-            prediction=prediction.prediction,
-            score=prediction.score,
-        )
-        written = self.predictions.append(line)
-        # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
-        served.counts.answered(asked.rows, time.perf_counter() - started, "written" if written else "dropped")
-        if served.shadows:
-            # Scored by a task of its own, which comes to run when the answer has left.
-            self.shadows.put(Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by))
-        return answer
 
     def _headers(self, asked: Headers, asked_by: str, body: bytes) -> list[tuple[bytes, bytes]]:
         """The headers that differ from answer to answer."""
@@ -226,7 +184,7 @@ class App:
 
     async def _score_aside(self, served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
         loop = asyncio.get_running_loop()
-        scored = loop.run_in_executor(self._executor, _score, served, body, now_s)
+        scored = loop.run_in_executor(self._executor, score, served, body, now_s)
         try:
             return await asyncio.wait_for(scored, self.options.timeout_s)
         except TimeoutError:
@@ -259,7 +217,7 @@ class App:
         ids = item_ids(headers, f"outcomes of {model}", made, len(outcomes))
         for outcome, outcome_id in zip(outcomes, ids, strict=True):
             outcome["outcome_id"] = outcome_id
-        received_at = self._arrivals.stamp(at_ns)
+        received_at = self.arrivals.stamp(at_ns)
         if not self.outcomes.append(encode_outcomes(model=model, received_at=received_at, outcomes=outcomes)):
             # Unlike an answer, an outcome is worth nothing unless it is kept.
             raise later("journal", "the outcomes could not be written; send them again later", 5)
@@ -301,11 +259,6 @@ class App:
         return Answer(
             body=problem.body(asked_by), content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers
         )
-
-
-def _score(served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
-    asked = decode(body, served.engine.contract, now_s)
-    return asked, served.engine.predict(asked.columns)
 
 
 def _lines(asked: Headers, asked_by: str, body: bytes, close: bool) -> list[bytes]:

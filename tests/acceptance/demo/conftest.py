@@ -111,9 +111,9 @@ def asked(days: int) -> pd.DataFrame:
     return table[table["day"].isin(lived)]
 
 
-def beat(number: int) -> datetime:
-    """When the loop beats on the n-th day, from 1."""
-    return (FIRST_DAY + timedelta(days=number - 1)).replace(hour=4)
+def beat(number: int, *, hour: int = 4) -> datetime:
+    """When the loop beats on the n-th day, from 1; at twelve too while a candidate is on its way."""
+    return (FIRST_DAY + timedelta(days=number - 1)).replace(hour=hour)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_answers_do_not_know_the_future(lived: Lived, poisoned: Lived) -> None:
         columns = f"SELECT key, version, score, prediction, timestamp FROM {view} ORDER BY key, version"
         there = lived.lake(columns)
         expected = there[there["key"].isin(days)].reset_index(drop=True)
-        assert len(expected) > 900
+        assert len(expected) > 300
         pd.testing.assert_frame_equal(poisoned.lake(columns), expected, check_exact=True)
 
 

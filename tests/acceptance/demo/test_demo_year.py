@@ -61,16 +61,16 @@ def test_the_loops_auc_is_that_of_what_was_answered(lived: Lived) -> None:
 
 
 def test_a_day_is_answered_by_the_version_live_that_day(lived: Lived) -> None:
-    """v1 for eleven days, v2 beside it on the eleventh on the very same rows, then v2 alone."""
+    """v1 for ten days and a morning, v2 beside it that morning on the very same rows, then v2 alone."""
     flights = asked(DAYS).set_index("flight")["day"]
     live = lived.lake("SELECT id, key, version, generation FROM predictions")
     live["day"] = live["key"].map(flights)
     by_day = live.groupby("day")[["version", "generation"]].agg(["min", "max"])
-    expected = [[1, 1, 1, 1]] * 10 + [[1, 1, 2, 2]] + [[2, 2, 3, 3]] * 3
+    expected = [[1, 1, 1, 1]] * 10 + [[1, 2, 2, 3]] + [[2, 2, 3, 3]] * 3
     np.testing.assert_array_equal(by_day.to_numpy(), expected)
     beside = lived.lake("SELECT id, version FROM shadow")
     assert set(beside["version"]) == {2}
-    assert sorted(beside["id"]) == sorted(live[live["day"] == "2013-03-11"]["id"])
+    assert sorted(beside["id"]) == sorted(live[(live["day"] == "2013-03-11") & (live["version"] == 1)]["id"])
 
 
 def test_the_command_line_agrees_with_the_database(lived: Lived) -> None:
@@ -93,11 +93,11 @@ def test_the_command_line_agrees_with_the_database(lived: Lived) -> None:
 def test_at_any_time_the_command_line_knows_what_was_live(lived: Lived) -> None:
     """A moment before a beat the old version, at the beat the new one; with the reason that moved it."""
     history = lived.rows("SELECT generation, at, live FROM deployment ORDER BY generation")
-    assert [at for _, at, _ in history] == [stamp(beat(number)) for number in (1, 11, 12)]
+    assert [at for _, at, _ in history] == [stamp(at) for at in (beat(1), beat(11), beat(11, hour=12))]
     for generation, at, version in history:
         answer = lived.ask("at", MODEL, at)
         assert (answer["generation"], answer["version"], moment(answer["since"])) == (generation, version, moment(at))
-    before = lived.ask("at", MODEL, beat(12).replace(hour=3, minute=59).isoformat())
+    before = lived.ask("at", MODEL, beat(11).replace(hour=11, minute=59).isoformat())
     assert (before["version"], before["shadow"]) == (1, [2])
 
 

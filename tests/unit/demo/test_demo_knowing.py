@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 
 from flyball.demo.data import CATEGORIES, FEATURES
-from flyball.demo.year import Server, World, beat_of, post_last_outcomes, post_outcomes
+from flyball.demo.year import Server, World, beat_of, post_last_outcomes, post_outcomes, second_beat_of
 from flyball.pipeline.step import Window
 
 DAY = datetime(2013, 3, 1, tzinfo=UTC)
@@ -113,14 +114,13 @@ def test_every_outcome_is_posted_once_over_all_beats() -> None:
     posted = Posted()
     lived = world([13, 27, 28, 28.5, 52, 53, 90, None], days=2)
     server = Server(clients=(posted,))
-    since = beat_of(lived.days[0]) - timedelta(days=1)
-    for day in lived.days:
-        post_outcomes(MODEL, server, lived, since=since, until=beat_of(day))
-        since = beat_of(day)
-    assert [row["key"] for row in posted.rows] == ["f0", "f1", "f2"]
+    beats = [beat(day) for day in lived.days for beat in (beat_of, second_beat_of)]
+    for since, until in pairwise([beats[0] - timedelta(days=1), *beats]):
+        post_outcomes(MODEL, server, lived, since=since, until=until)
+    assert [row["key"] for row in posted.rows] == ["f0", "f1", "f2", "f3"]
     post_last_outcomes(MODEL, server, lived)
     assert [row["key"] for row in posted.rows] == ["f0", "f1", "f2", "f3", "f4", "f5"]
-    assert posted.keys == ["outcomes-20130302", "outcomes-20130304"]
+    assert posted.keys == ["outcomes-2013030204", "outcomes-2013030212", "outcomes-2013030412"]
 
 
 def test_flights_nobody_asked_about_have_no_outcome() -> None:

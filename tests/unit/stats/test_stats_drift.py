@@ -42,6 +42,13 @@ def learn(days: list[Columns], *, by_day: bool = True) -> Reference:
     return fit_reference(columns, kinds, np.repeat(np.arange(len(days)), sizes) if by_day else None)
 
 
+@pytest.fixture(scope="module")
+def usual() -> Reference:
+    """What quiet is: sixty days of sixteen independent numbers."""
+    rng = np.random.default_rng(1933)
+    return learn([numbers(rng) for _ in range(DAYS)])
+
+
 def verdict_on(reference: Reference, day: Columns, **settings: Any) -> DriftVerdict:
     return judge(reference, profile_window(reference, day), **{"false_alarms": 0.01, **settings})
 
@@ -98,13 +105,12 @@ def test_an_unseen_level_is_found_and_told() -> None:
 
 
 @pytest.mark.parametrize("gone", [math.nan, math.inf])
-def test_values_that_go_missing_are_found(gone: float) -> None:
+def test_values_that_go_missing_are_found(gone: float, usual: Reference) -> None:
     """0 % to 20 %, as nan or as infinity."""
     rng = np.random.default_rng(5)
-    reference = learn([numbers(rng) for _ in range(DAYS)])
     day = numbers(rng)
     day["f03"][rng.random(ROWS) < 0.2] = gone
-    found = verdict_on(reference, day)
+    found = verdict_on(usual, day)
     assert found.alarming == ("f03",)
     assert found.features[3].statistics["missing"].alarm
 
@@ -122,14 +128,13 @@ def test_missing_values_that_stop_are_found_too() -> None:
 
 
 @pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, 1e30, -1e30])
-def test_strange_values_never_hide_a_shift(noise: float) -> None:
+def test_strange_values_never_hide_a_shift(noise: float, usual: Reference) -> None:
     """A shift of one sd under one per cent of nan, infinities, or huge values of either sign."""
     rng = np.random.default_rng(7)
-    reference = learn([numbers(rng) for _ in range(DAYS)])
     day = numbers(rng)
     day["f00"] = day["f00"] + 1
     day["f00"][:10] = noise
-    assert verdict_on(reference, day).alarming == ("f00",)
+    assert verdict_on(usual, day).alarming == ("f00",)
 
 
 def test_a_season_alarms_beyond_the_range_where_bounded_distances_are_at_their_end() -> None:
@@ -164,10 +169,9 @@ def test_a_difference_too_small_to_matter_is_quiet_however_certain() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 49])
-def test_too_few_rows_cannot_be_judged(rows: int) -> None:
+def test_too_few_rows_cannot_be_judged(rows: int, usual: Reference) -> None:
     """Never 'steady': silence of too little data is not quiet."""
-    reference = learn([numbers(np.random.default_rng(0)) for _ in range(DAYS)])
-    found = verdict_on(reference, numbers(np.random.default_rng(1), rows=rows))
+    found = verdict_on(usual, numbers(np.random.default_rng(1), rows=rows))
     assert found.verdict == "cannot_judge"
     assert found.features[0].why == f"{rows} rows with a value; at least 50 are needed"
 
@@ -190,24 +194,22 @@ def test_the_verdict_says_what_quiet_was_learned_from(days: int, null: str) -> N
     assert verdict_on(reference, numbers(rng)).features[0].null == null
 
 
-def test_only_the_features_asked_for_may_alarm_and_share_the_rate() -> None:
+def test_only_the_features_asked_for_may_alarm_and_share_the_rate(usual: Reference) -> None:
     """One number has three statistics that can alarm: each gets a third."""
     rng = np.random.default_rng(0)
-    reference = learn([numbers(rng) for _ in range(DAYS)])
     day = numbers(rng)
     day["f00"] = day["f00"] + 2
-    found = verdict_on(reference, day, features=["f01"])
+    found = verdict_on(usual, day, features=["f01"])
     assert (found.verdict, found.level) == ("steady", pytest.approx(0.01 / 3))
 
 
-def test_alarming_features_are_ranked_strongest_first() -> None:
+def test_alarming_features_are_ranked_strongest_first(usual: Reference) -> None:
     """Three, one and two standard deviations."""
     rng = np.random.default_rng(0)
-    reference = learn([numbers(rng) for _ in range(DAYS)])
     day = numbers(rng)
     for name, shift in (("f01", 3), ("f02", 1), ("f03", 2)):
         day[name] = day[name] + shift
-    assert verdict_on(reference, day).alarming == ("f01", "f03", "f02")
+    assert verdict_on(usual, day).alarming == ("f01", "f03", "f02")
 
 
 def test_a_verdict_is_json() -> None:

@@ -1,0 +1,77 @@
+"""From a request's body to its answer's: the hot path. Tables are built at a switch, nothing is looked up twice.
+
+Order of work: contract, engine, encoding, journal, answer; shadows after the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from flyball.journal.line import encode_predictions
+from flyball.serving.native import Asked, decode, encode
+from flyball.serving.requests import Arrivals, Headers, item_ids
+from flyball.serving.served import LIVE, Served
+from flyball.serving.shadows import Answered, Shadows
+
+if TYPE_CHECKING:
+    from flyball.engine.contract import Prediction
+    from flyball.journal.segment import Segment
+
+
+def score(served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
+    """The request, understood, and the live version's answer to it. Raises `Problem`."""
+    asked = decode(body, served.engine.contract, now_s)
+    return asked, served.engine.predict(asked.columns)
+
+
+class Answering:
+    """What an answer passes through on its way out. Everything here runs on the event loop."""
+
+    __slots__ = ("_arrivals", "_journal", "_shadows")
+
+    def __init__(self, journal: Segment, shadows: Shadows, arrivals: Arrivals) -> None:
+        self._journal = journal
+        self._shadows = shadows
+        self._arrivals = arrivals
+
+    def conclude(
+        self,
+        served: Served,
+        headers: Headers,
+        asked_by: str,
+        made: str,
+        scored: tuple[Asked, Prediction],
+        at_ns: int,
+        started: float,
+    ) -> bytes:
+        """Encode, journal, count; the answer's body."""
+        asked, prediction = scored
+        ids = item_ids(headers, served.model, made, asked.rows)
+        answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
+        received_at = self._arrivals.stamp(at_ns)
+        timestamp = asked.timestamp or received_at
+        line = encode_predictions(
+            model=served.model,
+            version=served.version,
+            variant=LIVE,
+            role="live",
+            source="http",
+            generation=served.generation,
+            request_id=asked_by,
+            ids=ids,
+            timestamp=timestamp,
+            received_at=received_at,
+            latency_ms=(time.perf_counter() - started) * 1000,
+            key=asked.keys,
+            features=served.kept(asked.columns),
+            prediction=prediction.prediction,
+            score=prediction.score,
+        )
+        written = self._journal.append(line)
+        # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
+        served.counts.answered(asked.rows, time.perf_counter() - started, "written" if written else "dropped")
+        if served.shadows:
+            # Scored by a task of its own, which comes to run when the answer has left.
+            self._shadows.put(Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by))
+        return answer
