@@ -31,6 +31,8 @@ class Past:
 
     #: decision time of the newest run that did not fail; None before the first.
     last_run: datetime | None
+    #: whether that run's candidate was refused.
+    last_refused: bool = False
     #: runs decided within the budget's window.
     runs_in_budget: int
     in_flight: bool
@@ -71,14 +73,20 @@ def _obstacle(past: Past, settings: RetrainSettings, now: datetime) -> str | Non
         return "mode = off"
     if past.in_flight:
         return "a run is under way"
-    if past.last_run is not None and now - past.last_run < timedelta(seconds=settings.cooldown_s):
-        return f"{_days(now - past.last_run)} since the last run, cooldown is {_days(timedelta(seconds=settings.cooldown_s))}"
+    if past.last_run is not None and now - past.last_run < _cooldown(past, settings):
+        after = " after a refusal" if past.last_refused else ""
+        return f"{_days(now - past.last_run)} since the last run, cooldown is {_days(_cooldown(past, settings))}{after}"
     if settings.budget is not None and past.runs_in_budget >= settings.budget:
         window = _days(timedelta(seconds=settings.budget_window_s))
         return f"{past.runs_in_budget} runs in {window}, the budget is {settings.budget}"
     if past.new_labels < settings.min_new_labels:
         return f"{past.new_labels:,} new outcomes since the last run, {settings.min_new_labels:,} are needed"
     return None
+
+
+def _cooldown(past: Past, settings: RetrainSettings) -> timedelta:
+    """Half as long after a refusal: what is live has not changed, and the world goes on moving away from it."""
+    return timedelta(seconds=settings.cooldown_s / 2 if past.last_refused else settings.cooldown_s)
 
 
 def _since(past: Past, now: datetime) -> str:

@@ -190,6 +190,7 @@ def _past(site: Site, now: datetime) -> Past:
     since = now - timedelta(seconds=settings.budget_window_s)
     return Past(
         last_run=last,
+        last_refused=bool(runs) and runs[0].status == "refused",
         runs_in_budget=sum(run.decided_at > since for run in runs),
         in_flight=any(run.status == "running" for run in runs),
         new_labels=_new_labels(site, last, now) if settings.min_new_labels and last else settings.min_new_labels,

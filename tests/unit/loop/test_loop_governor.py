@@ -63,6 +63,7 @@ def test_drift_outranks_the_schedule_of_the_same_moment() -> None:
     ("before", "changes", "reason"),
     [
         (past(3), {}, "3 days since the last run, cooldown is 10 days"),
+        (past(3, last_refused=True), {}, "3 days since the last run, cooldown is 5 days after a refusal"),
         (past(11, in_flight=True), {}, "a run is under way"),
         (past(11, runs_in_budget=30), {}, "30 runs in 365 days, the budget is 30"),
         (past(11, new_labels=20), {"min_new_labels": 500}, "20 new outcomes since the last run, 500 are needed"),
@@ -80,6 +81,14 @@ def test_every_obstacle_is_named(before: Past, changes: dict[str, object], reaso
 def test_exactly_the_cooldown_is_enough() -> None:
     """The boundary belongs to the retrain."""
     ruling = rule([DRIFT], past(10), settings(), NOW)
+
+    assert ruling is not None
+    assert ruling.act == "retrain"
+
+
+def test_after_a_refusal_half_the_cooldown_is_enough() -> None:
+    """Nothing was changed by it, so the world is followed sooner."""
+    ruling = rule([SCHEDULE], past(5, last_refused=True), settings(), NOW)
 
     assert ruling is not None
     assert ruling.act == "retrain"

@@ -34,7 +34,7 @@ def preprocess(collect, params):
 
 @step(timeout_s=900)
 def train(preprocess, run, params, seed):
-    rows, _ = split(preprocess, run, newest="10d")
+    rows, _ = split(preprocess, run, newest="9d")
     model = lightgbm.LGBMClassifier(
         n_estimators=params["trees"],
         learning_rate=params["learning_rate"],
@@ -57,6 +57,6 @@ def train(preprocess, run, params, seed):
 
 @step
 def validate(preprocess, run):
-    """The newest ten days, which `train` does not see: enough flights to tell a hundredth of AUC."""
-    _, held_out = split(preprocess, run, newest="10d")
+    """The newest nine days, which `train` does not see, nor has the live version: it is no younger than the cooldown."""
+    _, held_out = split(preprocess, run, newest="9d")
     return held_out
