@@ -26,16 +26,19 @@ class Engine:
 
     def __init__(self, contract: Contract, session: Any) -> None:
         self.contract = contract
-        self._session = session
-        self._inputs = frozenset(item.name for item in session.get_inputs())
+        #: the ONNX Runtime session.
+        self.session = session
+        #: names of the graph's inputs.
+        self.inputs = frozenset(item.name for item in session.get_inputs())
         self._labels = np.array(contract.classes, dtype=np.object_)
-        self._positive = contract.classes.index(contract.positive) if contract.positive is not None else None
+        #: column of the answer that is the score, of a binary model.
+        self.positive = contract.classes.index(contract.positive) if contract.positive is not None else None
 
     def predict(self, columns: Columns) -> Prediction:
         """The answers to n rows. Columns beyond the contract's are ignored; one that lacks is a `Mistake`."""
         answer = self.run(as_table(self.contract.layout, columns)).astype(np.float64)
-        if self._positive is not None:
-            score = answer[:, self._positive]
+        if self.positive is not None:
+            score = answer[:, self.positive]
             return Prediction(prediction=score, score=score, probabilities=answer)
         if not len(self._labels):
             score = answer.ravel()
@@ -47,11 +50,11 @@ class Engine:
     def run(self, table: Table) -> npt.NDArray[np.float32]:
         """The graph's own answer: float32 of shape (rows, classes), or (rows, 1) for a regression."""
         feeds: dict[str, npt.NDArray[Any]] = {}
-        if NUMBERS in self._inputs:
+        if NUMBERS in self.inputs:
             feeds[NUMBERS] = table.numbers
-        if CATEGORIES in self._inputs:
+        if CATEGORIES in self.inputs:
             feeds[CATEGORIES] = table.categories
-        answer: npt.NDArray[np.float32] = self._session.run((OUTPUT,), feeds)[0]
+        answer: npt.NDArray[np.float32] = self.session.run((OUTPUT,), feeds)[0]
         return answer
 
 

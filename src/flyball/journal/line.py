@@ -69,6 +69,37 @@ def encode_predictions(
     )
 
 
+def opening_of_one(*, model: str, version: int, variant: str, source: Source, generation: int) -> bytes:
+    """What every line of `encode_one` begins with."""
+    fixed = {"v": PROTOCOL, "kind": "predictions", "model": model, "version": version, "variant": variant}
+    return orjson.dumps({**fixed, "role": "live", "source": source, "generation": generation})[:-1]
+
+
+def encode_one(
+    opening: bytes,
+    *,
+    request_id: str,
+    id: str,  # noqa: A002 - the field's name
+    timestamp: str,
+    received_at: str,
+    latency_ms: float,
+    key: Sequence[str | None] | None,
+    record: Mapping[str, Scalar],
+    score: bytes,
+) -> bytes:
+    """`encode_predictions` for one row as it was asked, a binary or regression model's: a fraction of the time.
+
+    `opening` of `opening_of_one`; `score` is a JSON number, the prediction too; request id, id and stamps need no escapes.
+    """
+    said = (
+        f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","received_at":"{received_at}",'
+        f'"latency_ms":{latency_ms:.4f},"features":'
+    )
+    keys = b'"key":null,' if key is None else b'"key":%b,' % orjson.dumps(key)
+    features = orjson.dumps(record)
+    return b'%b%b%b,%b"prediction":[%b],"score":[%b]}\n' % (opening, said.encode(), features, keys, score, score)
+
+
 def encode_outcomes(*, model: str, received_at: str, outcomes: Sequence[Mapping[str, Any]]) -> bytes:
     """One line. An outcome: `outcome_id`, `id` or `key`, `name`, `value` (number, bool, text, null), `timestamp` if known."""
     line = {"v": PROTOCOL, "kind": "outcomes", "model": model, "received_at": received_at, "outcomes": outcomes}

@@ -95,7 +95,7 @@ def _predictions(value: dict[str, Any]) -> PredictionLine:
         received_at=moment(_text(value["received_at"])),
         latency_ms=_number(value["latency_ms"]),
         key=[None] * n if key is None else _column(key, n, _TEXT),
-        features={name: _column(column, n) for name, column in value["features"].items()},
+        features={name: _column(_listed(column), n) for name, column in value["features"].items()},
         prediction=_column(value["prediction"], n),
         score=_column(value["score"], n, _NUMBER),
     )
@@ -143,6 +143,11 @@ def _column(values: Any, n: int, allowed: frozenset[type] | None = None) -> list
     if kinds <= _NUMBER | _BOOL | _TEXT:
         return [None if value is None else str(value) for value in values]
     raise ValueError("a value that is no scalar")
+
+
+def _listed(column: Any) -> Any:
+    """The features of a single row stand without a list around each (`line.encode_one`)."""
+    return column if type(column) is list else [column]
 
 
 def _times(value: Any, n: int) -> list[datetime]:

@@ -147,8 +147,7 @@ class App:
         made = self.arrivals.new_id(at_ns)
         asked_by = request_id(headers, made)
         try:
-            scored = score(served, body, at_ns / 1e9)
-            answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
+            answer = self.answering.direct(served, headers, asked_by, made, body, at_ns, started)
         except Problem as problem:
             return self.refuse_directly(served, headers, problem, close=close, date=date)
         except Exception as error:  # noqa: BLE001 - the edge, as in __call__

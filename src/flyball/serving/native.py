@@ -39,7 +39,11 @@ def decode(body: bytes, contract: Contract, now_s: float) -> Asked:
 
     `now_s`: seconds since 1970; event times may not lie after it.
     """
-    value = loads(body)
+    return asked_for(loads(body), contract, now_s)
+
+
+def asked_for(value: Any, contract: Contract, now_s: float) -> Asked:
+    """`decode` of a body that is parsed already."""
     if type(value) is not dict or "inputs" not in value:
         raise wrong(("inputs",), 'missing; send {"inputs": [{feature: value, ...}, ...]}')
     inputs = value["inputs"]
@@ -51,10 +55,17 @@ def decode(body: bytes, contract: Contract, now_s: float) -> Asked:
             columns, rows = _split(contract, inputs)
     except Violation as violation:
         raise _violated(violation) from None
+    return Asked(columns, rows, *keys_and_times(value, rows, now_s))
+
+
+def keys_and_times(
+    value: Mapping[str, Any], rows: int, now_s: float
+) -> tuple[list[str] | None, str | list[str] | None]:
+    """What a request says besides its inputs. Raises `Problem`."""
     if len(value) == 1:
-        return Asked(columns, rows, None, None)
+        return None, None
     only(value, _FIELDS, ())
-    return Asked(columns, rows, _keys(value.get("key"), rows), _timestamps(value.get("timestamp"), rows, now_s))
+    return _keys(value.get("key"), rows), _timestamps(value.get("timestamp"), rows, now_s)
 
 
 def encode(head: bytes, prediction: Prediction, ids: Sequence[str], *, multiclass: bool) -> bytes:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flyball.engine.contract import Columns
-from flyball.journal.line import apply_policy
+from flyball.engine.one import one_row
+from flyball.journal.line import apply_policy, opening_of_one
 from flyball.serving.native import answer_head, features_json
 from flyball.serving.problem import phrase
 
@@ -23,8 +24,8 @@ class Served:
     """A model's live version and its shadows, ready to answer. Built at a switch, on the event loop; then read only."""
 
     __slots__ = (
-        *("counts", "engine", "generation", "head", "headers", "kept", "model", "multiclass", "opening", "path"),
-        *("shadows", "version"),
+        *("counts", "engine", "generation", "head", "headers", "journal_opening", "kept", "model", "multiclass", "one"),
+        *("opening", "path", "shadows", "version"),
     )
 
     def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes) -> None:
@@ -46,8 +47,14 @@ class Served:
         #: how a response with these headers begins.
         self.opening = b"".join((status_line(200), *lines(self.headers)))
         self.counts = metrics.counts(self.model, self.version, LIVE)
+        changes = {name: what for name, what in deployment.columns.items() if what != "keep"}
         #: what the journal keeps of a request's columns.
-        self.kept = _kept(self.engine, deployment.columns, salt)
+        self.kept = _kept(self.engine, changes, salt)
+        #: for single rows, where the journal keeps them as they are.
+        self.one = None if changes else one_row(self.engine)
+        self.journal_opening = opening_of_one(
+            model=self.model, version=self.version, variant=LIVE, source="http", generation=self.generation
+        )
         #: (version, engine) of each shadow.
         self.shadows = tuple(
             (number, loaded.engines[number]) for number in deployment.shadow if number in loaded.engines
@@ -69,8 +76,7 @@ def lines(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return [name + b": " + value + b"\r\n" for name, value in headers]
 
 
-def _kept(engine: Engine, policy: Mapping[str, Any], salt: bytes) -> Callable[[Columns], Any]:
-    changes = {name: what for name, what in policy.items() if what != "keep"}
+def _kept(engine: Engine, changes: Mapping[str, Any], salt: bytes) -> Callable[[Columns], Any]:
     if not changes:
         return features_json(engine.contract)
     return lambda columns: dict(apply_policy(columns, changes, salt))
