@@ -54,8 +54,9 @@ def build_project(directory: Path, values: Values, steps: Steps) -> Project:
             workers=values["serving"]["workers"],
             max_body_bytes=int(values["serving"]["max_body_mb"] * MEGABYTE),
             timeout_s=values["serving"]["timeout_s"],
+            durability=values["serving"]["durability"],
         ),
-        journal=JournalSettings(segment_s=values["journal"]["segment_s"]),
+        journal=JournalSettings(**_only(values["journal"], JournalSettings)),
     )
 
 

@@ -123,15 +123,11 @@ def integer(low: int, high: int) -> Reader:
     return read
 
 
-def exactly(allowed: float, now: str) -> Reader:
-    """The one number that is honoured today."""
-
-    def read(value: Any) -> float:
-        if _is_number(value) and value == allowed:
-            return float(value)
-        raise ValueError(f"other than {allowed:g} is not yet possible; {now}")
-
-    return read
+def share(value: Any) -> float:
+    """A part of a whole: above 0, up to 1."""
+    if _is_number(value) and 0 < value <= 1:
+        return float(value)
+    raise ValueError(f"needs a number above 0, up to 1, got {shown(value)}")
 
 
 def duration(*, zero: bool = False) -> Reader:

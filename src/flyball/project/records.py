@@ -142,12 +142,19 @@ class ServingSettings:
     workers: int
     max_body_bytes: int
     timeout_s: float
+    #: what survives what: "process": an answered prediction survives the death of any process; "disk": that of the
+    #: machine too, as its journal line is on the disk before the answer leaves. A server reads it when it starts.
+    durability: Literal["process", "disk"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalSettings:
     """`[journal]`"""
 
+    #: share of predictions that are journaled, in (0, 1], by a hash of their ids. What was left out cannot be joined to
+    #: its outcome: drift, performance and a rollout's evidence rest on the sampled rows only, and `min_outcomes` counts
+    #: those. A server reads it when it starts.
+    sample: float
     #: a worker starts a new segment after this long.
     segment_s: float
 

@@ -156,16 +156,11 @@ SCHEMA: dict[str, Shape] = {
         "workers": Key(reader=read.integer(1, 256), default=2),
         "max_body_mb": Key(reader=read.number(0, 1_024, open_ends=True), default=16.0),
         "timeout_s": Key(reader=read.number(0, 3_600, open_ends=True), default=10.0),
-        "durability": Key(
-            reader=read.one_of(
-                "process", later={"disk": 'use durability = "process": a crash of a worker loses nothing answered'}
-            ),
-            default="process",
-        ),
+        "durability": Key(reader=read.one_of("process", "disk"), default="process"),
         "auth": Key(reader=read.not_yet("workers listen on loopback by default; put a proxy in front; leave it out")),
     },
     "journal": {
-        "sample": Key(reader=read.exactly(1, "every prediction is journaled"), default=1.0),
+        "sample": Key(reader=read.share, default=1.0),
         "segment_s": Key(reader=read.number(0, 86_400, open_ends=True), default=60.0),
         "retention_days": Key(reader=read.not_yet("the lake is kept for ever; leave it out")),
     },

@@ -105,10 +105,10 @@ critical = ["console", "ops"]
 workers = 4
 max_body_mb = 0.5
 timeout_s = 2.5
-durability = "process"
+durability = "disk"
 
 [journal]
-sample = 1.0
+sample = 0.25
 segment_s = 30
 """
 
@@ -145,7 +145,8 @@ def test_four_lines_are_a_project_and_the_rest_has_defaults(tmp_path: Path) -> N
     assert [(channel.name, channel.kind) for channel in project.alerts.channels] == [("console", "console")]
     assert project.alerts.routes == {"info": ("console",), "warning": ("console",), "critical": ("console",)}
     assert (project.serving.workers, project.serving.max_body_bytes, project.serving.timeout_s) == (2, 16_777_216, 10.0)
-    assert project.journal.segment_s == 60.0
+    assert project.serving.durability == "process"
+    assert (project.journal.sample, project.journal.segment_s) == (1.0, 60.0)
 
 
 def test_the_whole_contract_is_read(tmp_path: Path) -> None:
@@ -174,6 +175,7 @@ def test_the_whole_contract_is_read(tmp_path: Path) -> None:
     ]
     assert project.alerts.routes == {"info": ("console",), "warning": ("ops",), "critical": ("console", "ops")}
     assert (project.serving.max_body_bytes, project.serving.timeout_s) == (524_288, 2.5)
+    assert (project.serving.durability, project.journal.sample) == ("disk", 0.25)
 
 
 @pytest.mark.parametrize(
@@ -298,11 +300,11 @@ REFUSALS = {
     '[monitor]\nslices = ["origin"]': "6: [monitor] slices: is not yet possible; the whole window is judged; leave it out",
     '[alerts.channels.ops]\nkind = "slack"': '6: [alerts.channels.ops] kind: "slack" is not yet possible; use kind = '
     '"webhook" with url_env',
-    '[serving]\ndurability = "disk"': '6: [serving] durability: "disk" is not yet possible; use durability = "process": a '
-    "crash of a worker loses nothing answered",
+    '[serving]\ndurability = "memory"': '6: [serving] durability: needs "process" or "disk", got "memory"',
     '[serving]\nauth = "token"': "6: [serving] auth: is not yet possible; workers listen on loopback by default; put a "
     "proxy in front; leave it out",
-    "[journal]\nsample = 0.1": "6: [journal] sample: other than 1 is not yet possible; every prediction is journaled",
+    "[journal]\nsample = 0": "6: [journal] sample: needs a number above 0, up to 1, got 0",
+    "[journal]\nsample = 1.5": "6: [journal] sample: needs a number above 0, up to 1, got 1.5",
     "[journal]\nretention_days = 30": "6: [journal] retention_days: is not yet possible; the lake is kept for ever; leave "
     "it out",
     # rules
