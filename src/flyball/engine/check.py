@@ -73,18 +73,22 @@ def _numbers(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.fl
     shape = (len(values), len(layout.numbers))
     with np.errstate(over="ignore"):  # what overflows float32 is infinite, and seen below
         matrix = np.fromiter(chain.from_iterable(values), np.float32, shape[0] * shape[1]).reshape(shape)
+    return matrix if fits(layout, matrix) else None
+
+
+def fits(layout: Layout, matrix: npt.NDArray[np.float32]) -> bool:
+    """Whether numbers, of shape (rows, `layout.numbers`), are what each column takes; NaN is missing."""
     finite = np.isfinite(matrix)
     if not _all(finite) and not _all(finite | (np.isnan(matrix) & layout.numbers_nullable)):
-        return None
+        return False
     if layout.integers.size:
         part = matrix.take(layout.integers, axis=1)
         if not _all((part == np.rint(part)) | np.isnan(part)):
-            return None
+            return False
     if layout.booleans.size:
         part = matrix.take(layout.booleans, axis=1)
-        if not _all((part == 0) | (part == 1) | np.isnan(part)):
-            return None
-    return matrix
+        return _all((part == 0) | (part == 1) | np.isnan(part))
+    return True
 
 
 def _number_types(layout: Layout, values: list[tuple[Any, ...]]) -> bool:

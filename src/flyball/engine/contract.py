@@ -16,10 +16,19 @@ import numpy.typing as npt
 
 Kind = Literal["number", "integer", "boolean", "category"]
 Task = Literal["binary", "multiclass", "regression"]
+#: what the fitted model's own class labels are.
+LabelKind = Literal["text", "integer", "number", "boolean"]
 
 #: name -> one array per feature, all of one length: float32 for number, integer and boolean (NaN = missing),
 #: object arrays of str for category (missing = "").
 Columns = Mapping[str, npt.NDArray[Any]]
+
+_LABELS: Mapping[LabelKind, Callable[[str], str | int | float | bool]] = {
+    "text": str,
+    "integer": int,
+    "number": float,
+    "boolean": frozenset({"True", "1"}).__contains__,
+}
 
 #: takes some values out of a row (a record, or a list), in a fixed order.
 Pick = Callable[[Any], tuple[Any, ...]]
@@ -53,6 +62,8 @@ class Contract:
     positive: str | None
     #: one row that satisfies the contract, for docs and OpenAPI.
     example: Mapping[str, Any]
+    #: what `classes` are in the model itself.
+    label_kind: LabelKind = "text"
     #: where each feature lies in a `Table`; follows from `features`.
     layout: Layout = field(init=False, repr=False, compare=False)
 
@@ -61,6 +72,10 @@ class Contract:
 
     def names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.features)
+
+    def labels(self) -> tuple[str | int | float | bool, ...]:
+        """`classes` as the model's own `predict` answers them."""
+        return tuple(_LABELS[self.label_kind](text) for text in self.classes)
 
     def to_json(self) -> dict[str, Any]:
         features = [{item.name: getattr(feature, item.name) for item in fields(Feature)} for feature in self.features]
@@ -71,6 +86,7 @@ class Contract:
             "classes": self.classes,
             "positive": self.positive,
             "example": dict(self.example),
+            "label_kind": self.label_kind,
         }
 
     @staticmethod

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flyball.engine.contract import Contract, Feature, Kind, Task
+from flyball.engine.contract import Contract, Feature, Kind, LabelKind, Task
 from flyball.errors import Mistake
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: values of a category that a contract remembers.
 MAX_LEVELS = 1_000
+#: a label's numpy kind -> what it is; all others are text.
+_KINDS: Mapping[str, LabelKind] = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}
 #: rows among which the example row is looked for.
 _EXAMPLE_ROWS = 1_000
 
@@ -27,11 +29,13 @@ def infer_contract(
     features: Sequence[str],
     classes: Sequence[str],
     positive: str | None,
+    label_kind: LabelKind = "text",
 ) -> Contract:
     """What `frame`, the rows of training, says about each of `features`, in their order.
 
-    `classes` are the model's, in its own order (`compile.classes_of`). Raises `Mistake` naming the column that no
-    contract can hold: a date, a nested value, a mixture of text and numbers.
+    `classes` are the model's, in its own order (`compile.classes_of`), `label_kind` what they are there
+    (`label_kind_of`). Raises `Mistake` naming the column that no contract can hold: a date, a nested value, a mixture
+    of text and numbers.
     """
     _check_classes(model, task, tuple(classes), positive)
     _check_features(model, frame, list(features))
@@ -43,7 +47,15 @@ def infer_contract(
         classes=tuple(classes),
         positive=positive if task == "binary" else None,
         example=_example(frame, described),
+        label_kind=label_kind,
     )
+
+
+def label_kind_of(fitted: Any) -> LabelKind:
+    """What a fitted classifier's own labels are; "text" for a regressor."""
+    labels = getattr(fitted, "classes_", ())
+    kinds = {_KINDS.get(np.asarray(label).dtype.kind, "text") for label in labels}
+    return kinds.pop() if len(kinds) == 1 else "text"
 
 
 def _check_features(model: str, frame: pd.DataFrame, features: list[str]) -> None:

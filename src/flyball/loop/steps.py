@@ -21,7 +21,7 @@ from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import compile_model
 from flyball.engine.contract import Contract, Task
 from flyball.engine.frame import columns_from_frame
-from flyball.engine.infer import infer_contract
+from flyball.engine.infer import infer_contract, label_kind_of
 from flyball.engine.parity import Parity, prove
 from flyball.engine.session import Engine, load_engine, open_engine
 from flyball.errors import Mistake
@@ -68,6 +68,7 @@ def bundle(
         features=features,
         classes=_classes(model, names),
         positive=names.positive,
+        label_kind=label_kind_of(model),
     )
     onnx = compile_model(model, contract)
     proving = held_out if len(held_out) else trained
