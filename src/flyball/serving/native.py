@@ -54,7 +54,7 @@ def asked_for(value: Any, contract: Contract, now_s: float) -> Asked:
         else:
             columns, rows = _split(contract, inputs)
     except Violation as violation:
-        raise _violated(violation) from None
+        raise violated(violation) from None
     return Asked(columns, rows, *keys_and_times(value, rows, now_s))
 
 
@@ -65,7 +65,7 @@ def keys_and_times(
     if len(value) == 1:
         return None, None
     only(value, _FIELDS, ())
-    return _keys(value.get("key"), rows), _timestamps(value.get("timestamp"), rows, now_s)
+    return row_keys(value.get("key"), rows), row_times(value.get("timestamp"), rows, now_s)
 
 
 def encode(head: bytes, prediction: Prediction, ids: Sequence[str], *, multiclass: bool) -> bytes:
@@ -165,32 +165,36 @@ def _split(contract: Contract, inputs: Any) -> tuple[Columns, int]:
     return columns_from_split(contract, columns, data), len(data)
 
 
-def _keys(value: Any, rows: int) -> list[str] | None:
+def row_keys(value: Any, rows: int, at: Location = ()) -> list[str] | None:
+    """One key a row, of a `key` that stands in the body under `at`: text for all rows, or a list. Raises `Problem`."""
     if value is None:
         return None
     if type(value) is list:
-        return [entity_key(item, ("key", row)) for row, item in enumerate(_per_row(value, rows, "key"))]
-    return [entity_key(value, ("key",))] * rows
+        per_row = _per_row(value, rows, (*at, "key"))
+        return [entity_key(item, (*at, "key", row)) for row, item in enumerate(per_row)]
+    return [entity_key(value, (*at, "key"))] * rows
 
 
-def _timestamps(value: Any, rows: int, now_s: float) -> str | list[str] | None:
+def row_times(value: Any, rows: int, now_s: float, at: Location = ()) -> str | list[str] | None:
+    """The same of a `timestamp`: stamps, one for all rows or one a row."""
     if value is None:
         return None
     if type(value) is list:
-        per_row = _per_row(value, rows, "timestamp")
-        return [event_time(item, now_s, ("timestamp", row)) for row, item in enumerate(per_row)]
-    return event_time(value, now_s, ("timestamp",))
+        per_row = _per_row(value, rows, (*at, "timestamp"))
+        return [event_time(item, now_s, (*at, "timestamp", row)) for row, item in enumerate(per_row)]
+    return event_time(value, now_s, (*at, "timestamp"))
 
 
-def _per_row(value: list[Any], rows: int, field: str) -> list[Any]:
+def _per_row(value: list[Any], rows: int, loc: Location) -> list[Any]:
     if len(value) != rows:
-        raise wrong((field,), f"has {len(value)} items for {rows} rows; give one for each row, or one for all")
+        raise wrong(loc, f"has {len(value)} items for {rows} rows; give one for each row, or one for all")
     return value
 
 
-def _violated(violation: Violation) -> Problem:
+def violated(violation: Violation, at: Location = ("inputs",)) -> Problem:
+    """Rows that the contract does not allow, as a refusal; the rows stand in the body under `at`."""
     errors = [
-        Wrong(loc=("inputs", *(part for part in (item.row, item.column) if part is not None)), msg=item.message)
+        Wrong(loc=(*at, *(part for part in (item.row, item.column) if part is not None)), msg=item.message)
         for item in violation.problems
     ]
     return Problem("contract", cast(str, violation.args[0]), errors)
