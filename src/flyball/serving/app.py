@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flyball.journal.segment import Segment
     from flyball.serving.metrics import Metrics
     from flyball.serving.options import Options
+    from flyball.serving.protocol import Head
 
 #: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
 INLINE_BYTES = 256 * 1024
@@ -81,6 +82,8 @@ class App:
         self._hot: dict[str, Served] = {}
         #: the same as it stands in a request line, for `protocol`.
         self.direct: dict[bytes, Served] = {}
+        #: heads of requests as they came -> what they mean, for `protocol`; of this deployment.
+        self.heads: dict[bytes, Head] = {}
 
     def switch(self, roster: Roster) -> None:
         """Serve `roster` from the next request on. Its versions are in memory already, so nothing waits."""
@@ -94,6 +97,7 @@ class App:
         self._served = served
         self._hot = {item.path: item for item in served.values()}
         self.direct = {path.encode(): item for path, item in self._hot.items()}
+        self.heads.clear()
         self.roster = roster
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,10 +1,15 @@
 """uvicorn's HTTP protocol with a short cut: a small predict request that is here in full is answered where it was
 parsed, with one write and without a task, an event or a scope. Everything else goes the ordinary way through ASGI.
+
+Clients on a kept connection send the same head again and again. A head that was parsed once, and took the short way,
+is known by its bytes from then on, and is not parsed again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,6 +20,23 @@ from flyball.serving.served import lines
 
 if TYPE_CHECKING:
     from flyball.serving.served import Served
+
+
+#: heads that are remembered, and their greatest length; what differs from request to request is not remembered.
+_HEADS = 1024
+_HEAD_BYTES = 1024
+_UNIQUE = frozenset((b"x-request-id", b"traceparent", b"idempotency-key"))
+_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head, understood."""
+
+    served: Served
+    fields: Mapping[bytes, bytes]
+    #: of the body.
+    length: int
 
 
 class Protocol(HttpToolsProtocol):
@@ -31,9 +53,20 @@ class Protocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._last = False
         self._late: asyncio.TimerHandle | None = None
+        #: whether the parser is between two messages.
+        self._between = True
+        #: whether a request was answered since the timer of this connection was set.
+        self._used = False
+        #: what the request parsed last may be known by.
+        self._learnt: Head | None = None
 
     def data_received(self, data: bytes) -> None:
+        end = data.find(_END, 0, _HEAD_BYTES) + len(_END) if self._between else 0
+        if end >= len(_END) and self._answered_again(data, end):
+            return
         super().data_received(data)
+        if self._learnt is not None:
+            self._remember(data, end)
         if self._served is not None and self._late is None:
             # Only a body that comes in pieces needs a timer, and can be seen in flight.
             self._flyball.begun(1)
@@ -49,7 +82,15 @@ class Protocol(HttpToolsProtocol):
         else:
             self._last = True
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Idle for the whole time; or else, what `_answered_again` saves, for a part of it: then once more."""
+        if self._used:
+            self._keep_alive()
+        else:
+            super().timeout_keep_alive_handler()
+
     def on_message_begin(self) -> None:
+        self._between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -72,6 +113,7 @@ class Protocol(HttpToolsProtocol):
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
+        self._between = True
         served = self._served
         if served is None:
             super().on_message_complete()
@@ -84,7 +126,41 @@ class Protocol(HttpToolsProtocol):
         if close:
             self.transport.close()
         else:
+            self._learnt = Head(served, fields, len(body))
             self.on_response_complete()
+
+    def _answered_again(self, data: bytes, end: int) -> bool:
+        """Answer `data`, whose head ends at `end`, if it is one whole request with a known head."""
+        head = self._flyball.heads.get(data[:end])
+        if (
+            head is None
+            or len(data) != end + head.length
+            or self._flyball.draining
+            or self._last
+            or self.flow.write_paused
+            or not (self.cycle is None or self.cycle.response_complete)
+        ):
+            return False
+        answer = self._flyball.answer_directly(head.served, head.fields, data[end:], close=False, date=self._date())
+        self.transport.write(answer)
+        self.server_state.total_requests += 1
+        self._used = True
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive()
+        return True
+
+    def _remember(self, data: bytes, end: int) -> None:
+        """Know the head of the one whole request that `data` was, if it was."""
+        head, heads, self._learnt = self._learnt, self._flyball.heads, None
+        if head is None or end < len(_END) or len(data) != end + head.length or not _UNIQUE.isdisjoint(head.fields):
+            return
+        if len(heads) >= _HEADS:
+            heads.clear()
+        heads[data[:end]] = head
+
+    def _keep_alive(self) -> None:
+        self._used = False
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _may_be_short(self) -> bool:
         """A POST whose small body is announced, with nothing before it still to be answered."""
