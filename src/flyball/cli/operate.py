@@ -9,25 +9,58 @@ import click
 from flyball.cli.addresses import USUAL, running
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.show import put
-from flyball.dashboard.tokens import Role, create_token, first_token
+from flyball.cli.show import put, table
+from flyball.dashboard.reads import require_model
+from flyball.registry.codec import plain
+from flyball.registry.tokens import Role, Scope, create_token, first_token, revoke_token, tokens
 from flyball.store import utcnow
 
 
 @click.group()
 def token() -> None:
-    """Tokens for the dashboard and its API."""
+    """Tokens: by role for the dashboard and its API, by scope for predictions and outcomes."""
 
 
 @token.command("create")
 @click.argument("name")
-@click.option("--role", required=True, type=click.Choice(get_args(Role)), help="What its bearer may do.")
+@click.option("--role", required=True, type=click.Choice(get_args(Role)), help="On the dashboard; a client has no say.")
+@click.option("--model", help="For this model only.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(get_args(Scope)),
+    help="On the data plane, where it asks for a token; may be repeated.",
+)
 @at_place
 @json_option
-def token_create(place: Place, name: str, role: str, as_json: bool) -> None:
+def token_create(place: Place, name: str, role: str, model: str | None, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a token for NAME, who is recorded for what is done with it. It is shown this once."""
-    made = create_token(open_home(place), name, role, utcnow())
-    put({"name": name, "role": role, "token": made}, made, as_json=as_json)
+    database = open_home(place)
+    if model is not None:
+        require_model(database, model)
+    made = create_token(database, name, role, utcnow(), scopes=scopes, model=model)
+    told = {"name": name, "role": role, "scopes": sorted(set(scopes)), "model": model, "token": made}
+    put(told, made, as_json=as_json)
+
+
+@token.command("list")
+@at_place
+@json_option
+def token_list(place: Place, as_json: bool) -> None:
+    """Whose tokens there are, and what each opens."""
+    found = tokens(open_home(place))
+    rows = [(item.name, item.role, ", ".join(item.scopes) or None, item.model or "all") for item in found]
+    put({"tokens": [plain(item) for item in found]}, table(("name", "role", "scopes", "model"), rows), as_json=as_json)
+
+
+@token.command("revoke")
+@click.argument("name")
+@at_place
+def token_revoke(place: Place, name: str) -> None:
+    """Forget NAME's token: refused by the dashboard at once, by serving workers within two seconds."""
+    revoke_token(open_home(place), name, utcnow())
+    click.echo(f"{name}'s token is revoked")
 
 
 @click.command()

@@ -17,12 +17,12 @@ import click
 import orjson
 
 from flyball.cli.addresses import Addresses
-from flyball.dashboard.tokens import first_token
 from flyball.engine.bundle import read_contract
 from flyball.errors import Corrupt
 from flyball.project.records import Project
 from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
+from flyball.registry.tokens import first_token
 from flyball.serving.options import Options
 from flyball.serving.sockets import address
 from flyball.serving.supervisor import Child, fresh_metrics, supervise

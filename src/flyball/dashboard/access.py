@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 
 from flyball.dashboard.answers import refusal
-from flyball.dashboard.tokens import Principal, principal_of
+from flyball.registry.tokens import Principal, principal_of
 from flyball.store import Database
 
 Scope = dict[str, Any]
@@ -68,6 +68,11 @@ class Access:
             return refusal(path, 401, "Who is there?", "This needs a token that is known here.")
         if source == "query":
             return _welcome(scope, offered)
+        if not _opens(principal, path):
+            there = f"/models/{principal.model}" if principal.model and principal.role != "client" else "the data plane"
+            return refusal(
+                path, 403, "Not with this token", f"Token {principal.name!r} opens {there} and nothing here."
+            )
         scope.setdefault("state", {})["principal"] = principal
         return self._may(scope, headers, principal, source)
 
@@ -91,6 +96,13 @@ class Access:
             detail = "A browser asked this from another site's page. Use the dashboard's own, or a bearer token."
             return refusal(scope["path"], 403, "Asked from elsewhere", detail)
         return None
+
+
+def _opens(principal: Principal, path: str) -> bool:
+    """Whether the token is for this path at all: a client's for none here, a model's for that model's pages."""
+    if principal.role == "client":
+        return False
+    return principal.model is None or path.removeprefix("/api").split("/")[1:3] == ["models", principal.model]
 
 
 def host_name(host: str) -> str:

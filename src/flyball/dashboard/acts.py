@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flyball.dashboard.reads import require_model
-from flyball.dashboard.tokens import Principal
 from flyball.errors import Mistake
 from flyball.registry import audit
 from flyball.registry.records import Deployment
+from flyball.registry.tokens import Principal
 from flyball.store import Database, Home, emit, new_id
 from flyball.store.ids import derived_id
 

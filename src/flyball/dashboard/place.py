@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from flyball.dashboard.tokens import Principal
+from flyball.registry.tokens import Principal
 from flyball.store import Database, Home
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from flyball.dashboard.app import build_app
-from flyball.dashboard.tokens import first_token
+from flyball.registry.tokens import first_token
 from flyball.serving.parent import VARIABLE, watch_parent
 from flyball.store import Home, open_database, utcnow
 

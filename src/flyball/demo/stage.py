@@ -17,11 +17,11 @@ import pandas as pd
 
 from flyball.cli.addresses import Addresses, keep
 from flyball.client import Client
-from flyball.dashboard.tokens import first_token
 from flyball.demo import data
 from flyball.errors import Mistake
 from flyball.project.records import Project
 from flyball.registry.projects import projects
+from flyball.registry.tokens import first_token
 from flyball.serving.options import Options
 from flyball.serving.sockets import address, bind_free
 from flyball.serving.supervisor import Child, fresh_metrics, supervise, worker_children

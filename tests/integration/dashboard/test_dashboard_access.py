@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from flyball.dashboard.tokens import create_token
 from flyball.registry.audit import entries
+from flyball.registry.tokens import create_token
 from flyball.store import Home, open_database
 from flyball.store.outbox import pending
 
@@ -41,6 +41,8 @@ def door(tmp_path_factory: pytest.TempPathFactory, bench: ModuleType) -> Iterato
     database = open_database(home)
     bench.fill(home, database, "churn", days=40)
     tokens = {role: create_token(database, role, role, NOW) for role in ("viewer", "operator", "admin")}
+    tokens["client"] = create_token(database, "client", "client", NOW, scopes=["predict"])
+    tokens["churns"] = create_token(database, "churns", "viewer", NOW, model="churn")
     database.close()
     with bench.serving(home) as (server, _):
         yield Door(server, tokens)
@@ -229,3 +231,20 @@ def test_the_file_of_the_first_token_opens_the_door(door: Door) -> None:
     """Made by the server at its start."""
     token = Path(door.server.home.path / "token").read_text().strip()
     assert door.ask("/api/models", Authorization=f"Bearer {token}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "status"),
+    [
+        ("client", "/", 403),
+        ("client", "/api/models/churn", 403),
+        ("churns", "/models/churn", 200),
+        ("churns", "/api/models/churn/versions", 200),
+        ("churns", "/api/models/churnx", 403),
+        ("churns", "/api/models", 403),
+        ("churns", "/", 403),
+    ],
+)
+def test_a_narrow_token_opens_no_more_than_it_says(door: Door, role: str, path: str, status: int) -> None:
+    """A client's is for the data plane; a model's is for that model's pages."""
+    assert door.ask(path, role=role).status == status

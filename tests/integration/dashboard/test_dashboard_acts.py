@@ -13,11 +13,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from flyball.dashboard import view
-from flyball.dashboard.tokens import create_token
 from flyball.engine.bundle import write_bundle
 from flyball.engine.contract import Contract, Feature
 from flyball.registry.audit import entries
 from flyball.registry.codec import dump
+from flyball.registry.tokens import create_token
 from flyball.registry.versions import version
 from flyball.store import Database, Home
 

@@ -8,7 +8,6 @@ import pytest
 from tests.integration.loop.conftest import START, settled
 
 from flyball.dashboard.acts import request_retrain
-from flyball.dashboard.tokens import Principal
 from flyball.errors import Mistake
 from flyball.loop import release
 from flyball.loop.alerts import end_alert, open_alert
@@ -16,6 +15,7 @@ from flyball.loop.site import Site
 from flyball.loop.tick import tick
 from flyball.project.records import Channel
 from flyball.registry import live
+from flyball.registry.tokens import Principal
 from flyball.rollout import move
 
 HOUR = timedelta(hours=1)

@@ -8,7 +8,6 @@ import pytest
 from tests.integration.loop.conftest import DAY, START, Answer, aliases, settled
 
 from flyball.dashboard.acts import request_retrain
-from flyball.dashboard.tokens import Principal
 from flyball.loop import release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site
@@ -16,6 +15,7 @@ from flyball.loop.tick import tick
 from flyball.pipeline.runs import runs_of
 from flyball.registry import live
 from flyball.registry.decisions import decisions
+from flyball.registry.tokens import Principal
 from flyball.registry.versions import version
 from flyball.rollout import move
 from flyball.store.outbox import pending

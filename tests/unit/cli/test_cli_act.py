@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from tests.unit.cli.conftest import Told
 
 from flyball.cli.main import main
-from flyball.dashboard.tokens import role_of
 from flyball.project.create import create_project
 from flyball.registry.audit import entries
+from flyball.registry.tokens import role_of
 from flyball.registry.versions import version
 
 
@@ -52,6 +52,16 @@ def test_a_token_is_shown_once_and_works(told: Told) -> None:
     assert role_of(told.database, token) == "operator"
     again = told("token", "create", "ci", "--role", "viewer")
     assert (again.exit_code, again.stdout) == (2, "")
+
+
+def test_a_clients_token_names_its_scopes_and_its_model(told: Told) -> None:
+    """Listed as made; revoked, it is gone; a model nobody knows is refused."""
+    made = told("token", "create", "app", "--role", "client", "--scope", "predict", "--model", "flight-delay", "--json")
+    assert json.loads(made.stdout)["scopes"] == ["predict"]
+    assert told("token", "list").stdout.splitlines()[1].split() == ["app", "client", "predict", "flight-delay"]
+    assert told("token", "revoke", "app").stdout == "app's token is revoked\n"
+    assert json.loads(told("token", "list", "--json").stdout) == {"tokens": []}
+    assert told("token", "create", "b", "--role", "client", "--scope", "predict", "--model", "no").exit_code == 2
 
 
 def test_ui_prints_the_same_address_every_time(told: Told) -> None:

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from flyball.dashboard.tokens import create_token, first_token, principal_of, role_of
-from flyball.errors import Mistake
+from flyball.errors import Mistake, NotFound
 from flyball.registry.audit import entries
-from flyball.store import Database, Home
+from flyball.registry.tokens import (
+    Grant,
+    create_token,
+    digest_of,
+    first_token,
+    grants,
+    principal_of,
+    revoke_token,
+    role_of,
+    tokens,
+)
+from flyball.store import Database, Home, open_database
 
 NOW = datetime(2013, 7, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / ".flyball")
+
+
+@pytest.fixture
+def database(home: Home) -> Database:
+    return open_database(home)
 
 
 def test_a_token_has_the_role_it_was_made_with(database: Database) -> None:
@@ -62,6 +83,34 @@ def test_the_first_token_is_made_once_and_is_its_owners_only(home: Home, databas
     assert (home.path / "token").stat().st_mode & 0o777 == 0o600
     assert role_of(database, token) == "admin"
     assert first_token(home, database, NOW) == token
+
+
+def test_workers_learn_of_tokens_with_a_scope_only(database: Database) -> None:
+    """Digest, scopes and model; a token of the dashboard is none of their business."""
+    create_token(database, "ci", "admin", NOW)
+    token = create_token(database, "app", "client", NOW, scopes=["predict", "outcomes", "predict"], model="churn")
+    assert grants(database) == (Grant(digest=digest_of(token.encode()), scopes=("outcomes", "predict"), model="churn"),)
+    assert entries(database)[0].becomes == "app (client, outcomes, predict, only churn)"
+
+
+def test_a_client_without_a_scope_and_an_unknown_scope_are_refused(database: Database) -> None:
+    """A token that opens nothing, or nobody knows what, is a mistake."""
+    with pytest.raises(Mistake, match="--scope predict or outcomes"):
+        create_token(database, "app", "client", NOW)
+    with pytest.raises(Mistake, match="write: not a scope; there are predict, outcomes"):
+        create_token(database, "app", "client", NOW, scopes=["predict", "write"])
+
+
+def test_a_revoked_token_is_nobodys(database: Database) -> None:
+    """Gone from the list, the grants and the door; the audit has it; an unknown name is told what there is."""
+    token = create_token(database, "app", "client", NOW, scopes=["predict"])
+    create_token(database, "ci", "viewer", NOW)
+    revoke_token(database, "app", NOW)
+    assert [item.name for item in tokens(database)] == ["ci"]
+    assert (grants(database), principal_of(database, token)) == ((), None)
+    assert (entries(database)[0].was, entries(database)[0].becomes) == ("app", None)
+    with pytest.raises(NotFound, match="no token named 'app'; there is ci"):
+        revoke_token(database, "app", NOW)
 
 
 @pytest.mark.parametrize("kept", [None, "", "flyball_of-another-home"])
