@@ -1,4 +1,4 @@
-"""A home, opened for reading from Python: predictions, outcomes and versions as Arrow tables and records."""
+"""A home, opened for reading from Python: predictions, outcomes, errors and versions as Arrow tables and records."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ class Opened:
     def scored(self, model: str, start: datetime, end: datetime) -> pa.Table:
         """Live predictions in [start, end), each with its latest outcome: `label`, null where none is known."""
         return self._carried().scored(self.home, model, start, end)
+
+    def errors(self, model: str, start: datetime, end: datetime) -> pa.Table:
+        """Requests that were refused or failed in [start, end): status, reason, columns, caller, no values.
+
+        Model `-` has those that reached no model.
+        """
+        return self._carried().errors(self.home, model, start, end)
 
     def versions(self, model: str) -> list[Version]:
         """All versions of a model, oldest first."""

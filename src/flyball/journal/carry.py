@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from flyball.journal.layout import parquet_files, partition, write_draft
 from flyball.journal.merge import SMALL_FILES, finish_merge, merge
-from flyball.journal.parse import OutcomeLine, PredictionLine, parse_line
+from flyball.journal.parse import Line, parse_line
 from flyball.journal.plan import Plan, is_dead, planned, segments
 from flyball.journal.rows import IDENTITY, Place, identities, tables
 from flyball.store.clock import stamp
@@ -54,6 +54,7 @@ class Carried:
     #: rows that are new in the lake.
     predictions: int = 0
     outcomes: int = 0
+    errors: int = 0
     #: rows left out because their id was there already.
     duplicates: int = 0
     #: lines that were not whole: their writer died, or the disk was full.
@@ -144,9 +145,9 @@ def _finish(
     return carried
 
 
-def _read(home: Home, plan: Plan) -> tuple[list[PredictionLine | OutcomeLine], Carried]:
+def _read(home: Home, plan: Plan) -> tuple[list[Line], Carried]:
     """The plan's lines in the order they were received, with what is to be counted."""
-    lines: list[PredictionLine | OutcomeLine] = []
+    lines: list[Line] = []
     torn = read = lost = 0
     for name, (start, end) in plan.items():
         try:

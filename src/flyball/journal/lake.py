@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from flyball.journal.layout import METADATA, OUTCOMES, PREDICTIONS, SCHEMAS, TIME, Kind, date_of, lake_files, steady
+from flyball.journal.line import NO_MODEL
 from flyball.store.clock import stamp
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _SQL_TYPES = {
     pa.int64(): "BIGINT",
     TIME: "TIMESTAMPTZ",
     PREDICTIONS.field("features").type: "STRUCT(none DOUBLE)",
+    pa.list_(pa.string()): "VARCHAR[]",
 }
 
 # rows: the predictions to label. live: every live prediction that could own an outcome given by key.
@@ -104,6 +106,16 @@ def outcomes(home: Home, model: str, start: datetime, end: datetime) -> pa.Table
         )
 
 
+def errors(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:
+    """Requests that were refused or failed in the window, in order; columns of `layout.ERRORS`. Model `-`: none was reached."""
+    with steady(home):
+        source = _source("errors", lake_files(home, "errors", model, date_of(start), _last_date(end)))
+        return _query(
+            f"SELECT {_names('errors')} FROM {source}"
+            f" WHERE timestamp >= {_time(start)} AND timestamp < {_time(end)} ORDER BY timestamp, id"
+        )
+
+
 def scored(
     home: Home,
     model: str,
@@ -133,19 +145,19 @@ def scored(
 
 def union(kind: Kind, files: list[str]) -> pa.Table:
     """All rows of some of the lake's files as one table, ready to be a file of the lake itself."""
-    names = ", ".join(SCHEMAS[kind].names)
-    return _query(f"SELECT {names} FROM {_source(kind, files)}").replace_schema_metadata(METADATA)
+    return _query(f"SELECT {_names(kind)} FROM {_source(kind, files)}").replace_schema_metadata(METADATA)
 
 
 def connect(home: Home, model: str) -> Any:
-    """A DuckDB connection of its own with the views `predictions`, `shadow`, `outcomes` and `scored` over one model's lake.
+    """A DuckDB connection of its own with the views `predictions`, `shadow`, `outcomes`, `scored` and `errors` of one model.
 
     The views see what was carried before this call, and are empty, with types, where nothing was. `scored` has outcomes
-    called `label`. Ask soon: a merge may replace the files it saw.
+    called `label`; `errors` has those requests that reached no model too. Ask soon: a merge may replace the files it saw.
     """
     connection = _opened()
     every = _source("predictions", lake_files(home, "predictions", model))
     told = _source("outcomes", lake_files(home, "outcomes", model))
+    refused = _source("errors", [*lake_files(home, "errors", model), *lake_files(home, "errors", NO_MODEL)])
     views = {
         "predictions": f"SELECT {', '.join(PREDICTIONS.names)} FROM {every} WHERE role = 'live'",
         "shadow": f"SELECT {', '.join(PREDICTIONS.names)} FROM {every} WHERE role = 'shadow'",
@@ -156,6 +168,7 @@ def connect(home: Home, model: str) -> Any:
             outcomes=f"(FROM {told} WHERE name = 'label')",
             label="outcome.label",
         ),
+        "errors": f"SELECT {_names('errors')} FROM {refused}",
     }
     for name, sql in views.items():
         connection.execute(f"CREATE VIEW {name} AS {sql}")
@@ -196,7 +209,7 @@ def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, 
 def _source(kind: Kind, files: list[str]) -> str:
     """SQL for a relation over `files`; without any, an empty one of the right types."""
     if not files:
-        columns = [f"NULL::{_SQL_TYPES[field.type]} AS {field.name}" for field in SCHEMAS[kind]]
+        columns = [f'NULL::{_SQL_TYPES[field.type]} AS "{field.name}"' for field in SCHEMAS[kind]]
         return f"(SELECT {', '.join(columns)}, NULL::BIGINT AS file_row_number WHERE false)"
     # DuckDB takes each path for a pattern, so a folder called `[a]` has to be escaped.
     paths = ", ".join(_quoted(glob.escape(file)) for file in files)
@@ -223,6 +236,11 @@ def _opened() -> Any:
     connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _names(kind: Kind) -> str:
+    """A kind's columns, quoted: `column` is a word of SQL."""
+    return ", ".join(f'"{name}"' for name in SCHEMAS[kind].names)
 
 
 def _last_date(end: datetime) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flyball.store.home import Home
 
-Kind = Literal["predictions", "outcomes"]
+Kind = Literal["predictions", "outcomes", "errors"]
 
 #: Parquet metadata of every file in the lake: the protocol of what is below.
 METADATA = {"flyball.lake": "1"}
@@ -65,7 +65,26 @@ OUTCOMES = pa.schema(
     ]
 )
 
-SCHEMAS: dict[Kind, pa.Schema] = {"predictions": PREDICTIONS, "outcomes": OUTCOMES}
+#: requests that were refused or failed, without their values. `column` is the first of `columns`, those at fault; null
+#: where none is. `version` is null and `model` is `-` where the request reached no model; `caller` is the address it came
+#: from, a proxy's where there is one.
+ERRORS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("timestamp", TIME),
+        ("model", pa.string()),
+        ("version", pa.int64()),
+        ("status", pa.int64()),
+        ("reason", pa.string()),
+        ("column", pa.string()),
+        ("columns", pa.list_(pa.string())),
+        ("caller", pa.string()),
+        ("request_id", pa.string()),
+        ("route", pa.string()),
+    ]
+)
+
+SCHEMAS: dict[Kind, pa.Schema] = {"predictions": PREDICTIONS, "outcomes": OUTCOMES, "errors": ERRORS}
 
 
 def model_folder(home: Home, kind: Kind, model: str) -> Path:

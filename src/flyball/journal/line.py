@@ -19,6 +19,9 @@ Role = Literal["live", "shadow", "replay"]
 Source = Literal["http", "batch", "stream"]
 Scalar = float | str | bool | None
 
+#: stands for the model in the record of a request that reached none; no model can be called so.
+NO_MODEL = "-"
+
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -104,6 +107,44 @@ def encode_outcomes(*, model: str, received_at: str, outcomes: Sequence[Mapping[
     """One line. An outcome: `outcome_id`, `id` or `key`, `name`, `value` (number, bool, text, null), `timestamp` if known."""
     line = {"v": PROTOCOL, "kind": "outcomes", "model": model, "received_at": received_at, "outcomes": outcomes}
     return orjson.dumps(line, _listed, _OPTIONS)
+
+
+def encode_error(
+    *,
+    id: str,  # noqa: A002 - the field's name
+    timestamp: str,
+    model: str,
+    version: int | None,
+    status: int,
+    reason: str,
+    columns: Sequence[str],
+    caller: str,
+    request_id: str,
+    route: str,
+) -> bytes:
+    """One line for one request that was refused or failed. No value of the request may stand in it.
+
+    `model` is `NO_MODEL` and `version` None where it reached none; `reason` is a problem's kind; `route` a path of the
+    route table, empty where there is no such path.
+    """
+    return orjson.dumps(
+        {
+            "v": PROTOCOL,
+            "kind": "errors",
+            "id": id,
+            "timestamp": timestamp,
+            "model": model,
+            "version": version,
+            "status": status,
+            "reason": reason,
+            "columns": columns,
+            "caller": caller,
+            "request_id": request_id,
+            "route": route,
+        },
+        _listed,
+        _OPTIONS,
+    )
 
 
 def _listed(value: Any) -> Any:

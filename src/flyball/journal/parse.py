@@ -67,7 +67,26 @@ class OutcomeLine:
     outcomes: list[OutcomeRow]
 
 
-def parse_line(line: bytes) -> PredictionLine | OutcomeLine | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorLine:
+    """One request that was refused or failed."""
+
+    id: str
+    received_at: datetime
+    model: str
+    version: int | None
+    status: int
+    reason: str
+    columns: list[str]
+    caller: str
+    request_id: str
+    route: str
+
+
+Line = PredictionLine | OutcomeLine | ErrorLine
+
+
+def parse_line(line: bytes) -> Line | None:
     """The record of one line, or None for anything that is not whole and well-formed. Never raises."""
     try:
         value = orjson.loads(line)
@@ -123,9 +142,26 @@ def _outcome(item: dict[str, Any]) -> OutcomeRow:
     )
 
 
-_KINDS: dict[str, Callable[[dict[str, Any]], PredictionLine | OutcomeLine]] = {
+def _error(value: dict[str, Any]) -> ErrorLine:
+    version = value["version"]
+    return ErrorLine(
+        id=_text(value["id"]),
+        received_at=moment(_text(value["timestamp"])),
+        model=_model(value["model"]),
+        version=None if version is None else _integer(version),
+        status=_integer(value["status"]),
+        reason=_text(value["reason"]),
+        columns=_texts(value["columns"]),
+        caller=_text(value["caller"]),
+        request_id=_text(value["request_id"]),
+        route=_text(value["route"]),
+    )
+
+
+_KINDS: dict[str, Callable[[dict[str, Any]], Line]] = {
     "predictions": _predictions,
     "outcomes": _outcomes,
+    "errors": _error,
 }
 
 

@@ -11,15 +11,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from flyball.journal.layout import METADATA, NO_FEATURES, OUTCOMES, PREDICTIONS, Kind, date_of
+from flyball.journal.layout import ERRORS, METADATA, NO_FEATURES, OUTCOMES, PREDICTIONS, Kind, date_of
 from flyball.journal.line import Scalar
-from flyball.journal.parse import OutcomeLine, OutcomeRow, PredictionLine
+from flyball.journal.parse import ErrorLine, Line, OutcomeLine, OutcomeRow, PredictionLine
 
 #: Where a table belongs.
 Place = tuple[Kind, str, str]
 
 #: Columns that tell two rows of one kind apart.
-IDENTITY: dict[Kind, list[str]] = {"predictions": ["id", "role", "version"], "outcomes": ["outcome_id"]}
+IDENTITY: dict[Kind, list[str]] = {
+    "predictions": ["id", "role", "version"],
+    "outcomes": ["outcome_id"],
+    "errors": ["id"],
+}
 
 _PER_LINE = ("model", "version", "variant", "role", "source", "generation", "request_id", "received_at", "latency_ms")
 _PER_ROW = ("ids", "timestamp", "key", "prediction", "score")
@@ -35,27 +39,31 @@ class _Gathered:
     features: dict[str, list[Scalar]] = field(default_factory=dict)
 
 
-def tables(lines: Iterable[PredictionLine | OutcomeLine]) -> dict[Place, pa.Table]:
+def tables(lines: Iterable[Line]) -> dict[Place, pa.Table]:
     """One table per place; of rows with one identity only the last is there."""
     predicted: dict[Place, _Gathered] = {}
     told: dict[Place, list[tuple[OutcomeLine, OutcomeRow]]] = {}
+    refused: dict[Place, list[ErrorLine]] = {}
     for line in lines:
         if isinstance(line, PredictionLine):
             for date, chosen in _by_date(line).items():
                 _gather(predicted.setdefault(("predictions", line.model, date), _Gathered()), line, chosen)
+        elif isinstance(line, ErrorLine):
+            refused.setdefault(("errors", line.model, date_of(line.received_at)), []).append(line)
         else:
             for row in line.outcomes:
                 date = date_of(row.timestamp or line.received_at)
                 told.setdefault(("outcomes", line.model, date), []).append((line, row))
     made = {place: _prediction_table(gathered) for place, gathered in predicted.items()}
     made |= {place: _outcome_table(pairs) for place, pairs in told.items()}
+    made |= {place: _error_table(found) for place, found in refused.items()}
     return {place: _last_of_each(table, place[0]) for place, table in made.items()}
 
 
 def identities(table: pa.Table, kind: Kind) -> list[Hashable]:
     """What tells each row apart: an id has one live answer, and one from every shadow version."""
     columns = [table[name].to_pylist() for name in IDENTITY[kind]]
-    if kind == "outcomes":
+    if kind != "predictions":
         return list(columns[0])
     return [id_ if role == "live" else (id_, role, version) for id_, role, version in zip(*columns, strict=True)]
 
@@ -141,6 +149,26 @@ def _outcome_table(pairs: list[tuple[OutcomeLine, OutcomeRow]]) -> pa.Table:
         for line, row in pairs
     ]
     return pa.Table.from_pylist(rows, schema=OUTCOMES.with_metadata(METADATA))
+
+
+def _error_table(found: list[ErrorLine]) -> pa.Table:
+    rows = [
+        {
+            "id": line.id,
+            "timestamp": line.received_at,
+            "model": line.model,
+            "version": line.version,
+            "status": line.status,
+            "reason": line.reason,
+            "column": line.columns[0] if line.columns else None,
+            "columns": line.columns,
+            "caller": line.caller,
+            "request_id": line.request_id,
+            "route": line.route,
+        }
+        for line in found
+    ]
+    return pa.Table.from_pylist(rows, schema=ERRORS.with_metadata(METADATA))
 
 
 def _last_of_each(table: pa.Table, kind: Kind) -> pa.Table:

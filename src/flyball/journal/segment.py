@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SUFFIX = ".jsonl"
@@ -35,6 +36,8 @@ class Segment:
         self.path: Path | None = None
         self._fd: int | None = None
         self._torn = False
+        #: whether the folder on the disk itself knows the file.
+        self._listed = False
         self._opened_at = 0.0
         self._retry_at = 0.0
         self._open()
@@ -58,10 +61,54 @@ class Segment:
             self.last_error = None
             return True
         if not linked:
-            return self._failed(OSError(errno.ENOENT, "the segment was deleted", str(self.path)))
+            return self._failed(_deleted(self.path))
         self._torn = self._torn or done > 0
-        self.last_error = f"{self.path}: only {done} of {len(content)} bytes were written; is the disk full?"
+        self.last_error = self._short(done, len(content))
         return self._drop()
+
+    def append_all(self, lines: Sequence[bytes]) -> int:
+        """Write lines with one `write`; how many of them, counted from the first, are surely in the file."""
+        if self._fd is None and (time.monotonic() < self._retry_at or not self._open()):
+            self.dropped += len(lines)
+            return 0
+        assert self._fd is not None
+        mend = b"#\n" if self._torn else b""
+        content = mend + b"".join(lines)
+        try:
+            done = os.write(self._fd, content)
+            if not os.fstat(self._fd).st_nlink:
+                raise _deleted(self.path)
+        except OSError as error:
+            self.dropped += len(lines) - 1
+            self._failed(error)
+            return 0
+        whole, end = _whole(lines, len(mend), done)
+        self.written += whole
+        self.dropped += len(lines) - whole
+        self._torn = done > end if whole else self._torn or done > 0
+        self.last_error = None if done == len(content) else self._short(done, len(content))
+        return whole
+
+    def sync(self) -> bool:
+        """Bring what was written to the disk itself; False if it is not surely there. Takes as long as the disk does."""
+        if self._fd is None:
+            return False
+        try:
+            _sync(self._fd)
+            if not self._listed:
+                # A new file may be gone after a power cut, synced or not, until its folder is synced too.
+                folder = os.open(self.folder, os.O_RDONLY)
+                try:
+                    _sync(folder)
+                finally:
+                    os.close(folder)
+                self._listed = True
+        except OSError as error:
+            # What the kernel could not write it may have thrown away, so the same file is not asked again.
+            self.last_error = f"{self.path}: fsync failed: {error.strerror}"
+            self.close()
+            return False
+        return True
 
     def rotate_if_older(self, age_s: float) -> bool:
         """Go on in a new file when this one is older than `age_s` and not empty; the old one is the carrier's then."""
@@ -78,6 +125,9 @@ class Segment:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _short(self, done: int, size: int) -> str:
+        return f"{self.path}: only {done} of {size} bytes were written; is the disk full?"
 
     def _failed(self, error: OSError) -> bool:
         self.last_error = str(error)
@@ -100,8 +150,31 @@ class Segment:
             self.last_error = str(error)
             self._retry_at = time.monotonic() + REOPEN_S
             return False
-        self.path, self._fd, self._torn, self._opened_at = path, fd, False, time.monotonic()
+        self.path, self._fd, self._torn, self._listed = path, fd, False, False
+        self._opened_at = time.monotonic()
         return True
+
+
+def _whole(lines: Sequence[bytes], start: int, done: int) -> tuple[int, int]:
+    """How many lines, written from byte `start` on, lie within `done` bytes, and where the last of them ends."""
+    end = start
+    for number, line in enumerate(lines):
+        if end + len(line) > done:
+            return number, end
+        end += len(line)
+    return len(lines), end
+
+
+def _deleted(path: Path | None) -> OSError:
+    return OSError(errno.ENOENT, "the segment was deleted", str(path))
+
+
+def _sync(fd: int) -> None:
+    # macOS's fsync leaves the bytes in the drive's own cache.
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(fd)
 
 
 def _locked(path: Path) -> int:
