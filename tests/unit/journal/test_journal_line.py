@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball.journal.line import apply_policy, encode_outcomes, encode_predictions, hashed
+from flyball.journal.line import (
+    apply_policy,
+    encode_one,
+    encode_outcomes,
+    encode_predictions,
+    hashed,
+    opening_of_one,
+)
 from flyball.journal.parse import OutcomeLine, PredictionLine, parse_line
 
 AT = "2013-03-01T05:00:00.000000Z"
@@ -201,3 +208,25 @@ def test_a_hash_depends_on_the_salt_alone() -> None:
     assert hashed("Ada", b"salt") == hashed("Ada", b"salt")
     assert hashed("Ada", b"salt") != hashed("Ada", b"pepper")
     assert [hashed(value, b"salt") for value in (None, "", float("nan"))] == [None, None, None]
+
+
+@pytest.mark.parametrize("key", [None, ["UA1"]])
+def test_a_line_of_one_row_reads_like_any_other(key: list[str] | None) -> None:
+    """Its features stand without lists, as they were asked; the rest is byte for byte what it would be."""
+    fixed: dict[str, Any] = {"request_id": "r", "timestamp": AT, "received_at": AT, "latency_ms": 0.25, "key": key}
+    one = encode_one(
+        opening_of_one(model="flights", version=3, variant="v3", source="http", generation=7),
+        id="a",
+        record={"distance": 0.5, "stops": 2, "wind": None, "origin": 'E"W\nR'},
+        score=b"0.25",
+        **fixed,
+    )
+    columns = {"distance": [0.5], "stops": [2], "wind": [None], "origin": ['E"W\nR']}
+    scores = {"prediction": [0.25], "score": [0.25]}
+    assert one.count(b"\n") == 1
+    assert parse_line(one) == parsed(ids=["a"], features=columns, **fixed, **scores)
+
+
+def test_features_without_lists_are_of_one_row_only() -> None:
+    """Where a request had two rows, a lone value is no column."""
+    assert altered(features={"distance": 0.5}) is None
