@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DAYS ?=
+ARGS ?=
 
 .PHONY: setup demo test check bench docs clean
 
@@ -30,7 +31,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	@for file in $$(ls benchmarks/*/run.py 2>/dev/null); do $(BIN)/python $$file || exit 1; done
+	@$(BIN)/python -m benchmarks.serving.run $(ARGS)
 
 docs: setup
 	$(BIN)/python -m pytest -q tests/acceptance/docs

@@ -1,0 +1,34 @@
+"""LitServe with one API and one worker on the CPU, access log off; a request's rows go to the model in one call."""
+
+import sys
+from pathlib import Path
+
+import joblib
+import litserve
+import numpy as np
+
+
+class Probabilities(litserve.LitAPI):
+    def __init__(self, file, **settings):
+        super().__init__(**settings)
+        self.file = file
+
+    def setup(self, device):
+        del device  # there is the CPU only
+        self.model = joblib.load(self.file)
+
+    def decode_request(self, request):
+        return np.array(request["rows"], dtype=np.float32)
+
+    def predict(self, rows):
+        return self.model.predict_proba(rows)[:, 1]
+
+    def encode_response(self, output):
+        return {"predictions": output.tolist()}
+
+
+if __name__ == "__main__":
+    folder, name, port = sys.argv[1:]
+    api = Probabilities(Path(folder, f"{name}.joblib"))
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=30)
+    server.run(host="127.0.0.1", port=int(port), num_api_servers=1, log_level="error", access_log=False)

@@ -1,0 +1,32 @@
+"""MLServer with its own runtimes for scikit-learn and LightGBM, as its documentation serves such models; inference in
+the server's own process (`parallel_workers` 0), since one model on one core gains nothing from a hand-over.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import joblib
+
+
+def write_settings(models: Path, name: str, port: int, folder: Path) -> None:
+    ports = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2}
+    server = {"host": "127.0.0.1", "parallel_workers": 0, "debug": False, **ports}
+    if name == "lightgbm":
+        uri, implementation = folder / "model.bst", "mlserver_lightgbm.LightGBMModel"
+        joblib.load(models / f"{name}.joblib").booster_.save_model(uri)
+    else:
+        uri, implementation = folder / "model.joblib", "mlserver_sklearn.SKLearnModel"
+        shutil.copy(models / f"{name}.joblib", uri)
+    model = {"name": name, "implementation": implementation, "parameters": {"uri": str(uri)}}
+    (folder / "settings.json").write_text(json.dumps(server))
+    (folder / "model-settings.json").write_text(json.dumps(model))
+
+
+if __name__ == "__main__":
+    folder = Path(tempfile.mkdtemp(prefix="mlserver-"))
+    write_settings(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), folder)
+    os.execvp("mlserver", ("mlserver", "start", str(folder)))

@@ -1,0 +1,63 @@
+"""A real home with one of the benchmarks' models compiled, proven equal and deployed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import joblib
+import orjson
+import pandas as pd
+
+from benchmarks.serving.models import FEATURES, rows
+from flyball.engine.bundle import write_bundle
+from flyball.engine.compile import classes_of, compile_model
+from flyball.engine.infer import infer_contract
+from flyball.engine.parity import prove
+from flyball.engine.session import load_engine
+from flyball.registry.live import deploy
+from flyball.registry.records import Deployment
+from flyball.store import Home, open_database, utcnow
+
+#: rows on which a compiled model must answer as the fitted one.
+PROOF_ROWS = 200
+
+
+def bundle_files(fitted_file: Path, name: str) -> dict[str, bytes]:
+    """The compiled model and its contract."""
+    model = joblib.load(fitted_file)
+    frame = _frame(2_000, seed=0)
+    contract = infer_contract(
+        frame, model=name, task="binary", features=FEATURES, classes=classes_of(model), positive="1"
+    )
+    return {"model.onnx": compile_model(model, contract), "contract.json": orjson.dumps(contract.to_json())}
+
+
+def deployed(folder: Path, fitted_file: Path, name: str, files: dict[str, bytes], *, shadow: bool = False) -> Home:
+    """A home in `folder` where version 1 of model `name` answers; with `shadow`, the same bundle shadows as version 2."""
+    home = Home(folder).made()
+    digest = write_bundle(home.runs / "bundle", files)
+    _prove(home.runs / "bundle", digest, fitted_file)
+    record = Deployment(
+        model=name,
+        generation=0,
+        live=1,
+        bundles=dict.fromkeys((1, 2) if shadow else (1,), ("runs/bundle", digest)),
+        shadow=(2,) if shadow else (),
+        columns={},
+        at=utcnow(),
+    )
+    database = open_database(home)
+    with database.write() as tx:
+        deploy(tx, record, replaces=None, who="benchmark", why="to be measured")
+    database.close()
+    return home
+
+
+def _prove(bundle: Path, digest: str, fitted_file: Path) -> None:
+    proof = prove(joblib.load(fitted_file), load_engine(bundle, digest), _frame(PROOF_ROWS, seed=2))
+    if not proof.passed:
+        raise RuntimeError(f"{fitted_file}: {proof.over_tolerance} of {proof.rows} rows differ once compiled")
+
+
+def _frame(count: int, seed: int) -> pd.DataFrame:
+    return pd.DataFrame(rows(count, seed).astype("float32"), columns=list(FEATURES))
