@@ -69,7 +69,8 @@ class Client(asyncio.Protocol):
 async def run(url: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
     """The round's figures. A connection that breaks counts as one failure and is not opened again."""
     parts = urlsplit(url)
-    assert parts.hostname and parts.port  # `load` names both
+    assert parts.hostname is not None
+    assert parts.port is not None
     head = (
         f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
