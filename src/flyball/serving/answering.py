@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flyball.journal.line import encode_one, encode_predictions
 from flyball.serving.native import Asked, asked_for, decode, encode, keys_and_times, loads
 from flyball.serving.requests import Arrivals, Headers, item_ids
+from flyball.serving.sampling import sampled
 from flyball.serving.served import LIVE, Served
 from flyball.serving.shadows import Answered, Shadows
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from flyball.engine.contract import Prediction
-    from flyball.journal.segment import Segment
 
 
 #: JSON has no infinity and no NaN; an answer that is one is written as null, the ordinary way.
@@ -35,10 +35,9 @@ def score(served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]
 class Answering:
     """What an answer passes through on its way out. Everything here runs on the event loop."""
 
-    __slots__ = ("_arrivals", "_journal", "_shadows")
+    __slots__ = ("_arrivals", "_shadows")
 
-    def __init__(self, journal: Segment, shadows: Shadows, arrivals: Arrivals) -> None:
-        self._journal = journal
+    def __init__(self, shadows: Shadows, arrivals: Arrivals) -> None:
         self._shadows = shadows
         self._arrivals = arrivals
 
@@ -85,8 +84,8 @@ class Answering:
             record=value["inputs"][0],
             score=said,
         )
-        written = self._journal.append(line)
-        served.counts.answered(1, time.perf_counter() - started, "written" if written else "dropped")
+        fate = served.journal.append(line, served.counts, 1)
+        served.counts.answered(1, time.perf_counter() - started, fate)
         if served.shadows:
             assert served.one is not None
             self._shadows.put(Answered(served, served.one.columns(), ids, keys, at, received_at, asked_by))
@@ -106,6 +105,13 @@ class Answering:
         asked, prediction = scored
         ids = item_ids(headers, served.model, made, asked.rows)
         answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
+        rows = asked.rows
+        if served.sample < 1.0:
+            kept = sampled(served.sample, asked, prediction, ids)
+            if kept is None:
+                served.counts.answered(rows, time.perf_counter() - started, "sampled_out")
+                return answer
+            asked, prediction, ids = kept
         received_at = self._arrivals.stamp(at_ns)
         timestamp = asked.timestamp or received_at
         line = encode_predictions(
@@ -125,9 +131,9 @@ class Answering:
             prediction=prediction.prediction,
             score=prediction.score,
         )
-        written = self._journal.append(line)
+        fate = served.journal.append(line, served.counts, asked.rows)
         # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
-        served.counts.answered(asked.rows, time.perf_counter() - started, "written" if written else "dropped")
+        served.counts.answered(rows, time.perf_counter() - started, fate, rows - asked.rows)
         if served.shadows:
             # Scored by a task of its own, which comes to run when the answer has left.
             self._shadows.put(Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by))

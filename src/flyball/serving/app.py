@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
-from flyball.journal.line import encode_outcomes
+from flyball.journal.line import NO_MODEL, encode_outcomes
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
 from flyball.serving.models import Roster
 from flyball.serving.native import Asked
-from flyball.serving.outcomes import decode_outcomes
+from flyball.serving.outcomes import Kept, decode_outcomes
 from flyball.serving.pages import Answer, json_answer, page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
+from flyball.serving.refusals import Refusals, places
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
 from flyball.serving.routes import ROUTES, match
 from flyball.serving.served import LIVE, Served, lines, status_line
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyball.engine.contract import Prediction
-    from flyball.journal.segment import Segment
     from flyball.serving.metrics import Metrics
     from flyball.serving.options import Options
     from flyball.serving.protocol import Head
+    from flyball.serving.writing import Journals
 
 #: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
 INLINE_BYTES = 256 * 1024
@@ -52,29 +53,28 @@ class App:
         options: Options,
         metrics: Metrics,
         metrics_folder: Path,
-        predictions: Segment,
-        outcomes: Segment,
+        journals: Journals,
         salt: bytes,
         executor: Executor,
         log: Log,
     ) -> None:
         self.options = options
         self.metrics_folder = metrics_folder
-        self.predictions = predictions
-        self.outcomes = outcomes
+        self.journals = journals
         self.roster = Roster()
         #: set when the worker is about to stop: still answers, but asks clients to leave.
         self.draining = False
         #: the requests this worker has taken and not yet answered, as the server counts them.
         self.waiting: Collection[object] = ()
         self.bodies = Bodies(options.max_body_bytes, options.timeout_s)
-        self.shadows = Shadows(predictions, metrics, executor)
+        self.shadows = Shadows(journals.predictions, metrics, executor)
         self._metrics = metrics
         self._values = metrics.values
         self._in_flight = metrics.in_flight
         self._salt = salt
         self.arrivals = Arrivals()
-        self.answering = Answering(predictions, self.shadows, self.arrivals)
+        self.answering = Answering(self.shadows, self.arrivals)
+        self._refusals = Refusals(journals.errors, metrics, self.arrivals)
         self._executor = executor
         self._log = log
         self._served: dict[str, Served] = {}
@@ -90,13 +90,14 @@ class App:
         served = {
             name: have
             if (have := self._served.get(name)) and self.roster.models.get(name) is loaded
-            else Served(loaded, self._metrics, self._salt)
+            else Served(loaded, self._metrics, self._salt, self.journals, self.options)
             for name, loaded in roster.models.items()
         }
         self._metrics.serves([line for item in served.values() for line in item.versions()])
         self._served = served
         self._hot = {item.path: item for item in served.values()}
-        self.direct = {path.encode(): item for path, item in self._hot.items()}
+        # Where an answer waits for the disk, it cannot be given at once.
+        self.direct = {path.encode(): item for path, item in self._hot.items() if not item.durable}
         self.heads.clear()
         self.roster = roster
 
@@ -116,13 +117,14 @@ class App:
             else:
                 await self._other(scope, headers, asked_by, made, receive, send)
         except Problem as problem:
-            refused = self._refusal(problem, scope["method"], scope["path"], served, asked_by)
+            refused = self._refusal(problem, scope["method"], scope["path"], served, asked_by, scope.get("client"))
             await self._send(refused, headers, asked_by, send)
         except ConnectionAbortedError:
             pass  # the client went away before its request was whole
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the client learns only that it was ours
             fault = Problem("internal", _INTERNAL)
-            refused = self._refusal(fault, scope["method"], scope["path"], served, asked_by, error)
+            client = scope.get("client")
+            refused = self._refusal(fault, scope["method"], scope["path"], served, asked_by, client, error)
             await self._send(refused, headers, asked_by, send)
         finally:
             values[in_flight] -= 1.0
@@ -141,11 +143,22 @@ class App:
         else:
             scored = await self._score_aside(served, body, at_ns / 1e9)
         answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
+        if served.durable:
+            await served.journal.settled(self.options.timeout_s)
         head = [*served.headers, *self._headers(headers, asked_by, answer)]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": answer})
 
-    def answer_directly(self, served: Served, headers: Headers, body: bytes, *, close: bool, date: bytes) -> bytes:
+    def answer_directly(
+        self,
+        served: Served,
+        headers: Headers,
+        body: bytes,
+        *,
+        close: bool,
+        date: bytes,
+        client: tuple[str, int] | None = None,
+    ) -> bytes:
         """`_predict` for a small body that is here already: the whole HTTP response, `date` being its default headers."""
         started, at_ns = time.perf_counter(), time.time_ns()
         made = self.arrivals.new_id(at_ns)
@@ -153,10 +166,10 @@ class App:
         try:
             answer = self.answering.direct(served, headers, asked_by, made, body, at_ns, started)
         except Problem as problem:
-            return self.refuse_directly(served, headers, problem, close=close, date=date)
+            return self.refuse_directly(served, headers, problem, close=close, date=date, client=client)
         except Exception as error:  # noqa: BLE001 - the edge, as in __call__
             fault = Problem("internal", _INTERNAL)
-            return self.refuse_directly(served, headers, fault, close=close, date=date, cause=error)
+            return self.refuse_directly(served, headers, fault, close=close, date=date, client=client, cause=error)
         return b"".join((served.opening, date, *_lines(headers, asked_by, answer, close), b"\r\n", answer))
 
     def refuse_directly(
@@ -167,11 +180,12 @@ class App:
         *,
         close: bool,
         date: bytes,
+        client: tuple[str, int] | None = None,
         cause: Exception | None = None,
     ) -> bytes:
         """A refusal as a whole HTTP response."""
         asked_by = request_id(headers, self.arrivals.new_id(time.time_ns()))
-        answer = self._refusal(problem, "POST", served.path, served, asked_by, cause)
+        answer = self._refusal(problem, "POST", served.path, served, asked_by, client, cause)
         fixed = lines([(b"content-type", answer.content_type), *answer.headers])
         rest = _lines(headers, asked_by, answer.body, close)
         return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
@@ -205,6 +219,8 @@ class App:
         if route is None:
             allow = ", ".join(sorted(routes))
             raise Problem("method", f"this route takes {allow}", headers=[(b"allow", allow.encode())])
+        if model is not None and model in self.roster.absent:
+            raise later("not-loaded", self.roster.absent[model], 5)
         if model is not None and model not in self._served:
             raise Problem("no-such-model", f"no such model; {_there(self._served)}")
         if route.name == "outcomes" and model is not None:
@@ -221,7 +237,12 @@ class App:
         for outcome, outcome_id in zip(outcomes, ids, strict=True):
             outcome["outcome_id"] = outcome_id
         received_at = self.arrivals.stamp(at_ns)
-        if not self.outcomes.append(encode_outcomes(model=model, received_at=received_at, outcomes=outcomes)):
+        kept = Kept()
+        line = encode_outcomes(model=model, received_at=received_at, outcomes=outcomes)
+        fate = self.journals.outcomes.append(line, kept, len(outcomes))
+        if fate == "waiting":
+            await self.journals.outcomes.settled(self.options.timeout_s)
+        if fate == "dropped" or (fate == "waiting" and not kept.written):
             # Unlike an answer, an outcome is worth nothing unless it is kept.
             raise later("journal", "the outcomes could not be written; send them again later", 5)
         self._metrics.outcomes(model, len(outcomes))
@@ -233,6 +254,12 @@ class App:
         await send({"type": "http.response.start", "status": answer.status, "headers": head})
         await send({"type": "http.response.body", "body": answer.body})
 
+    def _named(self, path: str) -> str:
+        """The deployed model that a path names."""
+        found = match(path)
+        model = found[1] if found else None
+        return model if model and (model in self._served or model in self.roster.absent) else NO_MODEL
+
     def _refusal(
         self,
         problem: Problem,
@@ -240,6 +267,7 @@ class App:
         path: str,
         served: Served | None,
         asked_by: str,
+        client: tuple[str, int] | None,
         cause: Exception | None = None,
     ) -> Answer:
         """Count and log a request that gets no answer; what it gets instead."""
@@ -247,6 +275,10 @@ class App:
             self._metrics.refused("", "", "", problem.status)
         else:
             self._metrics.refused(served.model, str(served.version), LIVE, problem.status)
+        model = served.model if served else self._named(path)
+        caller = client[0] if client else ""
+        reached = served or self._served.get(model)
+        self._refusals.record(problem, reached, model=model, path=path, asked_by=asked_by, caller=caller)
         self._log(
             {
                 "event": "refused" if problem.status < 500 else "failed",
@@ -255,7 +287,7 @@ class App:
                 "path": path[:200],
                 "status": problem.status,
                 "kind": problem.kind,
-                "where": [".".join(map(str, item.loc)) for item in problem.errors],
+                "where": places(problem, reached),
                 "cause": _where(cause),
             }
         )

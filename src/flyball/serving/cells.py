@@ -60,9 +60,9 @@ class Cells:
             self.flush()
         return start
 
-    def named(self, family: str) -> list[int]:
-        """Indices of all runs of a family, a predecessor's too."""
-        return [start for name, start in self._starts.items() if name[0] == family]
+    def named(self, family: str) -> dict[Name, int]:
+        """Index of every run of a family by its name, a predecessor's too."""
+        return {name: start for name, start in self._starts.items() if name[0] == family}
 
     def flush(self) -> None:
         """Write out names that a full disk held back."""

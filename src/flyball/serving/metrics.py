@@ -1,7 +1,8 @@
 """What Prometheus is told: the workers' metrics, exact over any number of workers and their deaths.
 
 A served row is counted once, under what became of its journal record; rows served are the sum of those. So
-served = written + sampled_out + dropped holds by construction, whatever is killed when.
+served = written + sampled_out + dropped holds by construction, whatever is killed when. A row whose record still waits
+for the disk stands in a gauge of its own until that is known; those of a worker that was killed were dropped.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: upper bounds of batch sizes, rows.
 ROWS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 100_000.0)
-#: what may become of a served row's journal record; nothing is sampled out in this release.
+#: what may become of a served row's journal record.
 JOURNALED = ("written", "dropped", "sampled_out")
+#: it is not known yet.
+WAITING = "waiting"
+#: what may become of the record of a request that was refused or failed: beyond a rate none is made.
+RECORDED = ("written", "dropped", "shed")
 #: what may become of a shadow's scoring, by request.
 SHADOWED = ("written", "dropped", "failed", "shed")
 
@@ -41,21 +46,28 @@ class Counts:
     def __init__(self, cells: Cells, model: str, version: str, variant: str) -> None:
         self._values = cells.values
         self._ok = cells.at(("requests", model, version, variant, "200"))
-        self._rows = {kept: cells.at(("rows", model, version, variant, kept)) for kept in JOURNALED}
+        self._rows = {kept: cells.at(("rows", model, version, variant, kept)) for kept in (*JOURNALED, WAITING)}
         self._seconds = cells.at(("seconds", model, variant), len(SECONDS) + 2)
         self._seconds_sum = self._seconds + len(SECONDS) + 1
         self._batch = cells.at(("batch",), len(ROWS) + 2)
         self._batch_sum = self._batch + len(ROWS) + 1
 
-    def answered(self, rows: int, seconds: float, journaled: str) -> None:
-        """One answered request of `rows` rows."""
+    def answered(self, rows: int, seconds: float, journaled: str, sampled_out: int = 0) -> None:
+        """One answered request of `rows` rows, of which `sampled_out` have no record and the others the fate `journaled`."""
         values = self._values
-        values[self._rows[journaled]] += rows
+        values[self._rows[journaled]] += rows - sampled_out
+        if sampled_out:
+            values[self._rows["sampled_out"]] += sampled_out
         values[self._ok] += 1.0
         values[self._seconds + bisect_left(SECONDS, seconds)] += 1.0
         values[self._seconds_sum] += seconds
         values[self._batch + bisect_left(ROWS, rows)] += 1.0
         values[self._batch_sum] += rows
+
+    def settled(self, rows: int, *, written: bool) -> None:
+        """What became of rows that were counted as waiting."""
+        self._values[self._rows[WAITING]] -= rows
+        self._values[self._rows["written" if written else "dropped"]] += rows
 
 
 class Metrics:
@@ -67,8 +79,12 @@ class Metrics:
         #: index of the gauge of requests in flight; add to `values` there.
         self.in_flight = cells.at(("in_flight",))
         # A predecessor that was killed took its requests and versions with it.
-        for index in (self.in_flight, *cells.named("info")):
+        for index in (self.in_flight, *cells.named("info").values()):
             self.values[index] = 0.0
+        for name, index in cells.named("rows").items():
+            if name[-1] == WAITING:
+                lost, self.values[index] = self.values[index], 0.0
+                self.values[cells.at((*name[:-1], "dropped"))] += lost
 
     def counts(self, model: str, version: int, variant: str) -> Counts:
         return Counts(self._cells, model, str(version), variant)
@@ -80,13 +96,17 @@ class Metrics:
     def shadow(self, result: str) -> None:
         self.values[self._cells.at(("shadow", result))] += 1.0
 
+    def recorded(self, result: str, count: int = 1) -> None:
+        """Requests that were refused or failed, by what became of their record."""
+        self.values[self._cells.at(("recorded", result))] += count
+
     def outcomes(self, model: str, count: int) -> None:
         self.values[self._cells.at(("outcomes", model))] += count
 
     def serves(self, versions: Sequence[tuple[str, int, str, int]]) -> None:
         """Say which (model, version, variant, generation) this worker has loaded, and no others."""
         self._cells.flush()
-        for index in self._cells.named("info"):
+        for index in self._cells.named("info").values():
             self.values[index] = 0.0
         for model, version, variant, generation in versions:
             self.values[self._cells.at(("info", model, str(version), variant, str(generation)))] = 1.0
@@ -119,19 +139,31 @@ def _families(totals: dict[Name, list[float]]) -> list[Metric]:
         by_family[name[0]][name[1:]] = values
     rows: dict[Name, float] = defaultdict(float)
     records = dict.fromkeys(JOURNALED, 0.0)
+    waiting = 0.0
     for (*served, result), (value,) in by_family["rows"].items():
-        rows[tuple(served)] += value
-        records[result] += value
+        if result == WAITING:
+            waiting += value
+        else:
+            rows[tuple(served)] += value
+            records[result] += value
+    recorded: dict[Name, list[float]] = {(result,): by_family["recorded"].get((result,), [0.0]) for result in RECORDED}
     shadow: dict[Name, list[float]] = {(result,): by_family["shadow"].get((result,), [0.0]) for result in SHADOWED}
     labels = ["model", "version", "variant"]
     return [
         _counter("flyball_requests", "Requests by answer.", [*labels, "code"], _single(by_family["requests"])),
-        _counter("flyball_rows", "Rows answered.", labels, rows),
+        _counter("flyball_rows", "Rows answered whose journal record has its fate.", labels, rows),
         _counter(
             "flyball_journal_records",
             "Rows answered, by what became of their journal record.",
             ["result"],
             {(result,): value for result, value in records.items()},
+        ),
+        _gauge("flyball_journal_waiting", "Rows answered whose journal record waits for the disk.", [], {(): waiting}),
+        _counter(
+            "flyball_error_records",
+            "Requests refused or failed, by what became of their record in the lake of errors.",
+            ["result"],
+            _single(recorded),
         ),
         _counter("flyball_shadow", "Requests scored by shadow versions.", ["result"], _single(shadow)),
         _counter("flyball_outcomes", "Outcomes taken in.", ["model"], _single(by_family["outcomes"])),

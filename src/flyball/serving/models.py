@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import FlyballError
 from flyball.registry.codec import dump, load_deployment
+from flyball.registry.tokens import Grant
 from flyball.store import Home, read_json, write_json
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Roster:
     models: Mapping[str, Loaded] = field(default_factory=dict)
     #: what is not as it was asked for, as sentences.
     degraded: tuple[str, ...] = ()
+    #: deployed models of which no version can be loaded -> why, as a sentence.
+    absent: Mapping[str, str] = field(default_factory=dict)
+    #: the tokens that workers know.
+    grants: tuple[Grant, ...] = ()
 
 
 def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generation: int) -> Roster:
@@ -47,6 +52,7 @@ def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generati
     kept: Mapping[str, Deployment] | None = None
     models: dict[str, Loaded] = {}
     degraded: list[str] = []
+    absent: dict[str, str] = {}
     for name, deployment in wanted.items():
         try:
             models[name] = _loaded(home, deployment, have.models.get(name), degraded)
@@ -57,7 +63,9 @@ def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generati
             degraded.append(f"{name}: v{deployment.live} cannot be loaded, {now}: {error}")
             if last:
                 models[name] = last
-    return Roster(generation=generation, models=models, degraded=tuple(degraded))
+            else:
+                absent[name] = degraded[-1]
+    return Roster(generation=generation, models=models, degraded=tuple(degraded), absent=absent)
 
 
 def _loaded(home: Home, deployment: Deployment, have: Loaded | None, degraded: list[str]) -> Loaded:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,16 @@ class Options:
     models: tuple[str, ...] = ()
     #: requests that may wait in one worker; further ones are refused (503).
     max_waiting: int = 512
+    #: whether other machines can reach the workers; then tokens are asked for, as `access` says.
+    public: bool = False
+    #: (model, its `[serving] auth`): "none" or "token"; models that leave it to the address are not here.
+    auth: tuple[tuple[str, str], ...] = ()
     #: how often a worker looks for a new deployment.
     poll_s: float = 0.2
+    #: models whose journal lines are on the disk itself before their answers leave (`[serving] durability = "disk"`).
+    durable: tuple[str, ...] = ()
+    #: model -> share of its predictions that are journaled (`[journal] sample`); all of them where it is not named.
+    sample: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,10 @@ def worker_argv(home: Path, fd: int, index: int, options: Options) -> list[str]:
         *("--segment-s", str(options.segment_s), "--max-waiting", str(options.max_waiting)),
         *("--poll-s", str(options.poll_s)),
         *(part for model in options.models for part in ("--model", model)),
+        *(part for model in options.durable for part in ("--durable", model)),
+        *(part for model, share in options.sample.items() for part in ("--sample", f"{model}={share}")),
+        *(["--public"] if options.public else []),
+        *(part for model, auth in options.auth for part in ("--auth", f"{auth}={model}")),
     ]
 
 
@@ -64,6 +76,10 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--max-waiting", type=int, default=defaults.max_waiting)
     parser.add_argument("--poll-s", type=float, default=defaults.poll_s)
     parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--durable", action="append", default=[])
+    parser.add_argument("--sample", action="append", default=[])
+    parser.add_argument("--public", action="store_true")
+    parser.add_argument("--auth", action="append", default=[])
     given = parser.parse_args(argv)
     options = Options(
         max_body_bytes=given.max_body_bytes,
@@ -72,5 +88,9 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
         models=tuple(given.model),
         max_waiting=given.max_waiting,
         poll_s=given.poll_s,
+        durable=tuple(given.durable),
+        sample={model: float(share) for model, _, share in (item.partition("=") for item in given.sample)},
+        public=given.public,
+        auth=tuple((model, auth) for auth, _, model in (text.partition("=") for text in given.auth)),
     )
     return WorkerArguments(home=given.home, fd=given.fd, index=given.index, options=options)

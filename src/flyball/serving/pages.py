@@ -96,11 +96,7 @@ async def described(app: App) -> Answer:
 
 
 def _journal_faults(app: App) -> list[str]:
-    return [
-        f"the journal of {kind} sheds records: {segment.last_error}"
-        for kind, segment in (("predictions", app.predictions), ("outcomes", app.outcomes))
-        if segment.last_error
-    ]
+    return [f"the journal of {kind} {fault}" for kind, fault in app.journals.faults().items()]
 
 
 _PAGES: Mapping[RouteName, Callable[[App], Awaitable[Answer]]] = {

@@ -122,7 +122,9 @@ class Protocol(HttpToolsProtocol):
         fields = self._fields
         self._forget()
         close = self._last or self._flyball.draining or not self.parser.should_keep_alive()
-        self.transport.write(self._flyball.answer_directly(served, fields, body, close=close, date=self._date()))
+        self.transport.write(
+            self._flyball.answer_directly(served, fields, body, close=close, date=self._date(), client=self.client)
+        )
         if close:
             self.transport.close()
         else:
@@ -141,7 +143,9 @@ class Protocol(HttpToolsProtocol):
             or not (self.cycle is None or self.cycle.response_complete)
         ):
             return False
-        answer = self._flyball.answer_directly(head.served, head.fields, data[end:], close=False, date=self._date())
+        answer = self._flyball.answer_directly(
+            head.served, head.fields, data[end:], close=False, date=self._date(), client=self.client
+        )
         self.transport.write(answer)
         self.server_state.total_requests += 1
         self._used = True
@@ -182,7 +186,9 @@ class Protocol(HttpToolsProtocol):
         assert served is not None  # else the timer would have been cancelled
         self._forget()
         problem = Problem("slow-body", f"the body was not complete after {self._flyball.options.timeout_s:g} s")
-        self.transport.write(self._flyball.refuse_directly(served, fields, problem, close=True, date=self._date()))
+        self.transport.write(
+            self._flyball.refuse_directly(served, fields, problem, close=True, date=self._date(), client=self.client)
+        )
         self.transport.close()
 
     def _date(self) -> bytes:

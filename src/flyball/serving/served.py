@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from flyball.engine.session import Engine
     from flyball.serving.metrics import Metrics
     from flyball.serving.models import Loaded
+    from flyball.serving.options import Options
+    from flyball.serving.writing import Journals, Writer
 
 LIVE = "live"
 SHADOW = "shadow"
@@ -24,11 +26,11 @@ class Served:
     """A model's live version and its shadows, ready to answer. Built at a switch, on the event loop; then read only."""
 
     __slots__ = (
-        *("counts", "engine", "generation", "head", "headers", "journal_opening", "kept", "model", "multiclass", "one"),
-        *("opening", "path", "shadows", "version"),
+        *("counts", "durable", "engine", "generation", "head", "headers", "journal", "journal_opening", "kept"),
+        *("model", "multiclass", "one", "opening", "path", "sample", "shadows", "version"),
     )
 
-    def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes) -> None:
+    def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes, journals: Journals, options: Options) -> None:
         deployment = loaded.deployment
         self.model = deployment.model
         self.path = f"/models/{self.model}/predict"
@@ -50,8 +52,13 @@ class Served:
         changes = {name: what for name, what in deployment.columns.items() if what != "keep"}
         #: what the journal keeps of a request's columns.
         self.kept = _kept(self.engine, changes, salt)
+        #: whether a journal line is on the disk itself before its answer leaves.
+        self.durable = journals.durable is not None and self.model in options.durable
+        self.journal: Writer = journals.durable if self.durable and journals.durable else journals.predictions
+        #: share of rows that are journaled.
+        self.sample = options.sample.get(self.model, 1.0)
         #: for single rows, where the journal keeps them as they are.
-        self.one = None if changes else one_row(self.engine)
+        self.one = None if changes or self.sample < 1.0 else one_row(self.engine)
         self.journal_opening = opening_of_one(
             model=self.model, version=self.version, variant=LIVE, source="http", generation=self.generation
         )

@@ -15,9 +15,9 @@ from flyball.serving.served import SHADOW
 if TYPE_CHECKING:
     from flyball.engine.contract import Columns, Prediction
     from flyball.engine.session import Engine
-    from flyball.journal.segment import Segment
     from flyball.serving.metrics import Metrics
     from flyball.serving.served import Served
+    from flyball.serving.writing import Writer
 
 #: requests that may wait for their shadows.
 MAX_WAITING = 64
@@ -41,7 +41,7 @@ class Answered:
 class Shadows:
     """The queue of requests that shadows have still to score, and the task that works through it."""
 
-    def __init__(self, journal: Segment, metrics: Metrics, executor: Executor) -> None:
+    def __init__(self, journal: Writer, metrics: Metrics, executor: Executor) -> None:
         self._journal = journal
         self._metrics = metrics
         self._executor = executor
@@ -74,6 +74,11 @@ class Shadows:
         """Wait until nothing is waiting."""
         await self._idle.wait()
 
+    def settled(self, rows: int, *, written: bool) -> None:
+        """What became of a line that had to wait."""
+        del rows  # counted by request
+        self._metrics.shadow("written" if written else "dropped")
+
     async def _score(self, answered: Answered, number: int, engine: Engine) -> None:
         started = time.perf_counter()
         try:
@@ -86,8 +91,9 @@ class Shadows:
             self._metrics.shadow("failed")
             return
         latency_ms = (time.perf_counter() - started) * 1000
-        written = self._journal.append(_line(answered, number, prediction, latency_ms))
-        self._metrics.shadow("written" if written else "dropped")
+        fate = self._journal.append(_line(answered, number, prediction, latency_ms), self, 1)
+        if fate != "waiting":
+            self._metrics.shadow(fate)
 
 
 def _line(answered: Answered, number: int, prediction: Prediction, latency_ms: float) -> bytes:

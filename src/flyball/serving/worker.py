@@ -22,17 +22,17 @@ import orjson
 import uvicorn
 import uvloop
 
-from flyball.journal.segment import Segment
 from flyball.serving.app import App
 from flyball.serving.cells import Cells
 from flyball.serving.metrics import Metrics
 from flyball.serving.models import Roster
-from flyball.serving.options import Options, WorkerArguments, parse_worker
+from flyball.serving.options import WorkerArguments, parse_worker
 from flyball.serving.parent import watch_parent
 from flyball.serving.protocol import Protocol
 from flyball.serving.salt import journal_salt
 from flyball.serving.sockets import BACKLOG
 from flyball.serving.watch import Watch
+from flyball.serving.writing import open_journals
 from flyball.store import Home, stamp, utcnow
 
 #: how often bodies that take too long are given up and segments looked at.
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = parse_worker(argv)
     home = Home(arguments.home).made()
     cells = Cells(metrics_folder(home), arguments.index)
-    predictions, outcomes = Segment(home.journal, "predictions"), Segment(home.journal, "outcomes")
+    journals = open_journals(home, arguments.options)
     watch = Watch(home, arguments.options.models)
     watch.start()
     # What is loaded stays; the collector need not look at it again while answers wait.
@@ -73,16 +73,14 @@ def main(argv: Sequence[str]) -> None:
             options=arguments.options,
             metrics=Metrics(cells),
             metrics_folder=metrics_folder(home),
-            predictions=predictions,
-            outcomes=outcomes,
+            journals=journals,
             salt=journal_salt(home),
             executor=executor,
             log=log,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(app, arguments, watch))
-    predictions.close()
-    outcomes.close()
+    journals.close()
     cells.close()
 
 
@@ -116,7 +114,7 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch) -> None:
     watch_parent(drain, os.environ)
     watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, options.poll_s), name="watch", daemon=True)
     watching.start()
-    background = [asyncio.create_task(_tick(app, options)), asyncio.create_task(app.shadows.run())]
+    background = [asyncio.create_task(_tick(app)), asyncio.create_task(app.shadows.run())]
     await server.serve([socket.socket(fileno=arguments.fd)])
     stop.set()
     await app.shadows.drained()
@@ -142,12 +140,11 @@ def _config(app: App) -> uvicorn.Config:
     )
 
 
-async def _tick(app: App, options: Options) -> None:
+async def _tick(app: App) -> None:
     while True:
         await asyncio.sleep(TICK_S)
         app.bodies.sweep()
-        app.predictions.rotate_if_older(options.segment_s)
-        app.outcomes.rotate_if_older(options.segment_s)
+        app.journals.tend()
 
 
 def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: threading.Event, poll_s: float) -> None:

@@ -19,7 +19,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import classes_of, compile_model
 from flyball.engine.infer import infer_contract
-from flyball.journal.segment import Segment
 from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
 from flyball.serving.app import App
@@ -27,6 +26,7 @@ from flyball.serving.cells import Cells
 from flyball.serving.metrics import Metrics
 from flyball.serving.options import Options
 from flyball.serving.watch import Watch
+from flyball.serving.writing import open_journals
 from flyball.store import Home, moment, open_database
 
 NOW = moment("2013-06-01T00:00:00Z")
@@ -192,21 +192,20 @@ def start(installed: Installed) -> Iterator[Callable[..., Client]]:
         settings = Options(**options)
         log: list[Mapping[str, Any]] = []
         cells = Cells(home.serving / "metrics", len(ends))
-        predictions, outcomes = Segment(home.journal, "predictions"), Segment(home.journal, "outcomes")
+        journals = open_journals(home, settings)
         executor = ThreadPoolExecutor(1)
         watch = Watch(home, settings.models)
         app = App(
             options=settings,
             metrics=Metrics(cells),
             metrics_folder=home.serving / "metrics",
-            predictions=predictions,
-            outcomes=outcomes,
+            journals=journals,
             salt=b"salt",
             executor=executor,
             log=log.append,
         )
         app.switch(watch.start())
-        ends.extend([executor.shutdown, cells.close, predictions.close, outcomes.close, watch.close])
+        ends.extend([executor.shutdown, journals.close, cells.close, watch.close])
         client = Client(app, watch, home, log, executor)
         ends.append(client.runner.close)
         return client
