@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.journal.segment import Segment
-from flyball.serving import answering, metrics, served, worker
+from flyball.serving import answering, metrics, served, worker, writing
 
 
 class Nowhere(Segment):
@@ -23,7 +23,7 @@ class Nowhere(Segment):
 
 
 def main(argv: Sequence[str]) -> None:
-    _replace(worker, "Segment", Nowhere)
+    _replace(writing, "Segment", Nowhere)
     _replace(answering, "encode_predictions", _nothing)
     _replace(served, "_kept", lambda *_: _nothing)
     _replace(metrics.Counts, "answered", _nothing)

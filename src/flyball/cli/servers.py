@@ -35,7 +35,7 @@ ASK_TIMEOUT_S = 2
 
 
 def serving_options(projects: Sequence[Project], models: tuple[str, ...] = ()) -> Options:
-    """What workers of several projects are told: the widest of their limits."""
+    """What workers of several projects are told: the widest of their limits, and what each wants of its journal."""
     if not projects:
         return Options(models=models)
     return Options(
@@ -43,6 +43,8 @@ def serving_options(projects: Sequence[Project], models: tuple[str, ...] = ()) -
         timeout_s=max(item.serving.timeout_s for item in projects),
         segment_s=min(item.journal.segment_s for item in projects),
         models=models,
+        durable=tuple(item.model.name for item in projects if item.serving.durability == "disk"),
+        sample={item.model.name: item.journal.sample for item in projects if item.journal.sample < 1},
     )
 
 
