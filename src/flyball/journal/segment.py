@@ -106,7 +106,7 @@ class Segment:
         except OSError as error:
             # What the kernel could not write it may have thrown away, so the same file is not asked again.
             self.last_error = f"{self.path}: fsync failed: {error.strerror}"
-            self.close()
+            self._abandon()
             return False
         return True
 
@@ -132,9 +132,20 @@ class Segment:
     def _failed(self, error: OSError) -> bool:
         self.last_error = str(error)
         if error.errno not in _FULL:
-            self.close()
-            self._retry_at = time.monotonic() + REOPEN_S
+            self._abandon()
         return self._drop()
+
+    def _abandon(self) -> None:
+        """Leave the file for a while, then begin another; one without a line is not left behind."""
+        assert self._fd is not None
+        assert self.path is not None
+        try:
+            if os.fstat(self._fd).st_size == 0:
+                self.path.unlink()
+        except OSError:
+            pass  # the carrier sweeps it
+        self.close()
+        self._retry_at = time.monotonic() + REOPEN_S
 
     def _drop(self) -> bool:
         self.dropped += 1

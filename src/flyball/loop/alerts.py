@@ -80,6 +80,17 @@ def end_alert(tx: Transaction, *, model: str, name: str, at: datetime, why: str)
     _tell(tx, row["id"], model, name, row["severity"], "resolved", why, {}, at)
 
 
+def open_evidence(tx: Transaction, *, model: str, name: str) -> Mapping[str, Any]:
+    """The evidence of the open alert; empty where none is open."""
+    row = tx.one(
+        "SELECT evidence FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL",
+        model=model,
+        name=name,
+    )
+    found: dict[str, Any] = {} if row is None else orjson.loads(row["evidence"])
+    return found
+
+
 def alerts(database: Database, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
     """Newest first."""
     rows = database.all(

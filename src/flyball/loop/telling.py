@@ -6,11 +6,12 @@ import shutil
 from datetime import datetime
 
 from flyball.errors import FlyballError, Unavailable
-from flyball.loop.alerts import deliver
+from flyball.loop.alerts import deliver, end_alert, open_alert, open_evidence
 from flyball.loop.site import Site
 from flyball.pipeline.step import RunContext, Window
 from flyball.pipeline.task import Task
 from flyball.registry.versions import versions
+from flyball.serving import episodes
 from flyball.store import Event, new_id, utcnow
 from flyball.store.outbox import delivered, failed, pending
 
@@ -21,6 +22,7 @@ RETRAIN_REQUESTED = "retrain_requested"
 def deliver_pending(site: Site, *, now: datetime) -> None:
     """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
     silent: dict[str, str] = {}
+    _take_journal_events(site)
     for event in _mine(site):
         if event.kind == RETRAIN_REQUESTED:
             continue
@@ -32,6 +34,32 @@ def deliver_pending(site: Site, *, now: datetime) -> None:
         else:
             with site.database.write() as tx:
                 delivered(tx, event, at=utcnow())
+
+
+def _take_journal_events(site: Site) -> None:
+    """What serving workers tell of their journals becomes one alert: open while any worker's is in trouble."""
+    for event in _mine(site):
+        if event.kind != episodes.EVENT:
+            continue
+        said = event.payload
+        with site.database.write() as tx:
+            troubled = set(open_evidence(tx, model=site.model, name=episodes.EVENT).get("workers", ()))
+            fires = said["status"] == "firing"
+            troubled = troubled | {said["worker"]} if fires else troubled - {said["worker"]}
+            if troubled:
+                others = ", ".join(map(str, sorted(troubled)))
+                open_alert(
+                    tx,
+                    model=site.model,
+                    name=episodes.EVENT,
+                    severity=said["severity"],
+                    title=said["title"] if fires else f"{site.model}: worker {others}: the journal is in trouble still",
+                    evidence={"workers": sorted(troubled)},
+                    at=event.at,
+                )
+            else:
+                end_alert(tx, model=site.model, name=episodes.EVENT, at=event.at, why=said["title"])
+            delivered(tx, event, at=utcnow())
 
 
 def requested_retrains(site: Site) -> list[Event]:

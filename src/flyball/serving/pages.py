@@ -96,7 +96,7 @@ async def described(app: App) -> Answer:
 
 
 def _journal_faults(app: App) -> list[str]:
-    return [f"the journal of {kind} {fault}" for kind, fault in app.journals.faults().items()]
+    return [fault.what for fault in app.journals.faults()]
 
 
 _PAGES: Mapping[RouteName, Callable[[App], Awaitable[Answer]]] = {

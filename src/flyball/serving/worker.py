@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ import uvloop
 
 from flyball.serving.app import App
 from flyball.serving.cells import Cells
+from flyball.serving.episodes import Episodes
 from flyball.serving.metrics import Metrics
 from flyball.serving.models import Roster
 from flyball.serving.options import WorkerArguments, parse_worker
@@ -114,6 +116,9 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch) -> None:
     watch_parent(drain, os.environ)
     watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, options.poll_s), name="watch", daemon=True)
     watching.start()
+    episodes = Episodes(Home(arguments.home), arguments.index, log)
+    telling = threading.Thread(target=_tell, args=(episodes, app, stop), name="episodes", daemon=True)
+    telling.start()
     background = [asyncio.create_task(_tick(app)), asyncio.create_task(app.shadows.run())]
     await server.serve([socket.socket(fileno=arguments.fd)])
     stop.set()
@@ -145,6 +150,13 @@ async def _tick(app: App) -> None:
         await asyncio.sleep(TICK_S)
         app.bodies.sweep()
         app.journals.tend()
+
+
+def _tell(episodes: Episodes, app: App, stop: threading.Event) -> None:
+    """Tell of a journal in trouble, on a thread."""
+    while not stop.wait(TICK_S):
+        episodes.look(app.journals.faults(), tuple(app.roster.models), now_s=time.monotonic())
+    episodes.close()
 
 
 def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: threading.Event, poll_s: float) -> None:

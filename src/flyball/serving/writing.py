@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from flyball.journal.segment import Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flyball.serving.options import Options
     from flyball.store import Home
 
@@ -40,6 +42,14 @@ class Tally(Protocol):
 
     def settled(self, rows: int, *, written: bool) -> None:
         """What became of rows that were waiting. Called on the event loop."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with a journal now."""
+
+    #: whether records are lost; else they are only late.
+    shedding: bool
+    what: str
 
 
 class _Entry(NamedTuple):
@@ -76,16 +86,16 @@ class Writer:
         self._forward_at = 0.0
 
     @property
-    def fault(self) -> str | None:
-        """What is wrong with the journal now; None where all is well."""
-        if self.segment.last_error:
-            return f"sheds records: {self.segment.last_error}"
+    def fault(self) -> Fault | None:
+        """What is wrong now; None where all is well. From any thread."""
+        if error := self.segment.last_error:
+            return Fault(True, f"sheds records: {error}")
         if self._full:
-            return f"sheds records: writing is so slow that more than {self._room} bytes would wait"
+            return Fault(True, f"sheds records: writing is so slow that more than {self._room} bytes would wait")
         if self._settled < self._put and time.monotonic() - self._forward_at > LATE_S:
-            return f"is written late: nothing was written for {LATE_S:g} s"
+            return Fault(False, f"is written late: nothing went forward for {LATE_S:g} s")
         if not self._direct and not self._durable:
-            return f"is written late: a write took more than {SLOW_S * 1000:g} ms"
+            return Fault(False, f"is written late: a write took more than {SLOW_S * 1000:g} ms")
         return None
 
     def append(self, line: bytes, tally: Tally, rows: int) -> Fate:
@@ -97,6 +107,16 @@ class Writer:
         if time.monotonic() - started > SLOW_S:
             self._direct = False
         return "written" if written else "dropped"
+
+    def append_all(self, lines: Sequence[bytes], tally: Tally) -> list[Fate]:
+        """`append` for lines of one row each, with one write where they are written at once."""
+        if not self._direct:
+            return [self._wait(line, tally, 1) for line in lines]
+        started = time.monotonic()
+        written = self.segment.append_all(lines)
+        if time.monotonic() - started > SLOW_S:
+            self._direct = False
+        return ["written" if number < written else "dropped" for number in range(len(lines))]
 
     async def settled(self, timeout_s: float) -> None:
         """Return when all that was appended before has its fate, or after `timeout_s`."""
@@ -207,9 +227,13 @@ class Journals:
         named = {"predictions": self.predictions, "outcomes": self.outcomes, "errors": self.errors}
         return named if self.durable is None else {**named, "durable predictions": self.durable}
 
-    def faults(self) -> dict[str, str]:
-        """What is wrong, by the name of the journal; empty where all is well."""
-        return {name: fault for name, writer in self.all().items() if (fault := writer.fault)}
+    def faults(self) -> list[Fault]:
+        """What is wrong, as sentences that name the journal; empty where all is well. From any thread."""
+        return [
+            Fault(fault.shedding, f"the journal of {name} {fault.what}")
+            for name, writer in self.all().items()
+            if (fault := writer.fault)
+        ]
 
     def tend(self) -> None:
         for writer in self.all().values():

@@ -12,7 +12,7 @@ from flyball.store.clock import moment, stamp
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from flyball.store.database import Database, Transaction
+    from flyball.store.database import Database, Row, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +42,17 @@ def emit(tx: Transaction, *, kind: str, payload: dict[str, Any], dedup: str, at:
 def pending(database: Database) -> list[Event]:
     """Events not yet delivered, oldest first: all of them, so that those that cannot be delivered hide no others."""
     rows = database.all("SELECT id, at, kind, payload, attempts FROM outbox WHERE done_at IS NULL ORDER BY id")
-    return [
-        Event(
-            id=row["id"],
-            at=moment(row["at"]),
-            kind=row["kind"],
-            payload=orjson.loads(row["payload"]),
-            attempts=row["attempts"],
-        )
-        for row in rows
-    ]
+    return [_event(row) for row in rows]
+
+
+def newest(database: Database, *, kind: str, limit: int) -> list[Event]:
+    """The newest events of a kind, delivered or not, newest first."""
+    rows = database.all(
+        "SELECT id, at, kind, payload, attempts FROM outbox WHERE kind = :kind ORDER BY id DESC LIMIT :limit",
+        kind=kind,
+        limit=limit,
+    )
+    return [_event(row) for row in rows]
 
 
 def delivered(tx: Transaction, event: Event, *, at: datetime) -> None:
@@ -61,3 +62,13 @@ def delivered(tx: Transaction, event: Event, *, at: datetime) -> None:
 def failed(tx: Transaction, event: Event, *, error: str) -> None:
     """Keep it for another try, with what went wrong."""
     tx.run("UPDATE outbox SET attempts = attempts + 1, error = :error WHERE id = :id", error=error[:500], id=event.id)
+
+
+def _event(row: Row) -> Event:
+    return Event(
+        id=row["id"],
+        at=moment(row["at"]),
+        kind=row["kind"],
+        payload=orjson.loads(row["payload"]),
+        attempts=row["attempts"],
+    )
