@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from flyball.journal.line import NO_MODEL, encode_outcomes
+from flyball.serving.access import Door, by_digest
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
 from flyball.serving.models import Roster
@@ -80,8 +81,10 @@ class App:
         self._served: dict[str, Served] = {}
         #: whole path of a predict request -> its model.
         self._hot: dict[str, Served] = {}
-        #: the same as it stands in a request line, for `protocol`.
+        #: the same as it stands in a request line, for `protocol`; and where a token is asked for.
         self.direct: dict[bytes, Served] = {}
+        self.guarded: dict[bytes, Served] = {}
+        self.door = Door()
         #: heads of requests as they came -> what they mean, for `protocol`; of this deployment.
         self.heads: dict[bytes, Head] = {}
 
@@ -96,8 +99,12 @@ class App:
         self._metrics.serves([line for item in served.values() for line in item.versions()])
         self._served = served
         self._hot = {item.path: item for item in served.values()}
+        options = self.options
+        self.door = Door(public=options.public, auth=dict(options.auth), grants=by_digest(roster.grants))
         # Where an answer waits for the disk, it cannot be given at once.
-        self.direct = {path.encode(): item for path, item in self._hot.items() if not item.durable}
+        short = {path.encode(): item for path, item in self._hot.items() if not item.durable}
+        self.guarded = {path: item for path, item in short.items() if self.door.asks("predict", item.model)}
+        self.direct = {path: item for path, item in short.items() if path not in self.guarded}
         self.heads.clear()
         self.roster = roster
 
@@ -136,6 +143,7 @@ class App:
     async def _predict(
         self, served: Served, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
     ) -> None:
+        self.door.check(headers, "predict", served.model)
         body = await self.bodies.read(headers, receive)
         started, at_ns = time.perf_counter(), time.time_ns()
         if len(body) <= INLINE_BYTES:
@@ -230,6 +238,7 @@ class App:
         await self._send(answer, headers, asked_by, send)
 
     async def _outcomes(self, model: str, headers: Headers, made: str, receive: Receive) -> Answer:
+        self.door.check(headers, "outcomes", model)
         body = await self.bodies.read(headers, receive)
         at_ns = time.time_ns()
         outcomes = decode_outcomes(body, at_ns / 1e9)

@@ -96,8 +96,8 @@ class Protocol(HttpToolsProtocol):
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        served = self._flyball.direct.get(self.url)
-        if served is not None and self._may_be_short():
+        served = self._flyball.direct.get(self.url) or self._flyball.guarded.get(self.url)
+        if served is not None and self._may_be_short() and self._may_enter(served):
             self._served = served
             return
         url, headers, expect = self.url, self.headers, self.expect_100_continue
@@ -180,6 +180,11 @@ class Protocol(HttpToolsProtocol):
             and not self.flow.write_paused
             and not self.parser.should_upgrade()
         )
+
+    def _may_enter(self, served: Served) -> bool:
+        """Whether the token will do, where one is asked for; if not, the ordinary way tells why."""
+        app = self._flyball
+        return self.url in app.direct or app.door.refusal(self._fields, "predict", served.model) is None
 
     def _too_late(self) -> None:
         served, fields = self._served, self._fields

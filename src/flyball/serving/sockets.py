@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from ipaddress import ip_address
 
 from flyball.errors import Unavailable
 
@@ -40,6 +41,11 @@ def address(listening: socket.socket) -> tuple[str, int]:
     """Host and port of a listening socket."""
     host, port = listening.getsockname()[:2]
     return host, port
+
+
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine can reach a listening socket."""
+    return ip_address(address(listening)[0].partition("%")[0]).is_loopback
 
 
 def _listen(host: str, port: int) -> socket.socket:

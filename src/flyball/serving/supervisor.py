@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 
 from flyball.serving.options import Options, worker_argv
 from flyball.serving.parent import VARIABLE
+from flyball.serving.sockets import is_local
 from flyball.store import Home
 
 #: how often the children are looked at.
@@ -75,6 +76,7 @@ def supervise(children: Sequence[Child], *, stop: threading.Event, log: Log) -> 
 def worker_children(home: Home, listening: socket.socket, count: int, options: Options) -> list[Child]:
     """The serving workers of one server as children; they share `listening`, which must stay open meanwhile."""
     fd = listening.fileno()
+    options = replace(options, public=options.public or not is_local(listening))
     # One thread each: workers are the parallelism, and they share the cores.
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return [

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from flyball.errors import FlyballError, Unavailable
 from flyball.registry.live import deployments, newest_generation
+from flyball.registry.tokens import grants
+from flyball.serving.access import keep_grants, kept_grants
 from flyball.serving.models import Roster, keep, load, read_kept
 from flyball.store import Database, Home, open_database
 
@@ -38,7 +40,7 @@ class Watch:
         if self.roster.generation < 0:
             lost = self.roster.degraded
             roster = load(self._home, self._mine(read_kept(self._home)), have=self.roster, generation=-1)
-            self.roster = replace(roster, degraded=(*lost, *roster.degraded))
+            self.roster = replace(roster, degraded=(*lost, *roster.degraded), grants=kept_grants(self._home))
         self.close()
         return self.roster
 
@@ -61,7 +63,10 @@ class Watch:
         return self.roster is not before
 
     def _follow(self) -> None:
-        before, database = self.roster, self._open()
+        database = self._open()
+        if self._grants_changed(database) and self.roster.generation >= 0:
+            return  # switched to at once: the bundles of a new deployment may take long to load
+        before = self.roster
         newest = newest_generation(database)
         if newest == before.generation and not (before.degraded and time.monotonic() >= self._retry_at):
             return
@@ -73,10 +78,19 @@ class Watch:
             self.roster = replace(before, generation=newest, degraded=(lost,))
             return
         wanted = self._mine(everything)
-        self.roster = load(self._home, wanted, have=before, generation=newest)
+        self.roster = replace(load(self._home, wanted, have=before, generation=newest), grants=before.grants)
         served = {name: loaded.deployment for name, loaded in self.roster.models.items()}
         failed = wanted.keys() - served.keys()
         keep(self._home, {name: item for name, item in {**everything, **served}.items() if name not in failed})
+
+    def _grants_changed(self, database: Database) -> bool:
+        """Whether the roster has other tokens now."""
+        found = grants(database)
+        if found == self.roster.grants:
+            return False
+        keep_grants(self._home, found)
+        self.roster = replace(self.roster, grants=found)
+        return True
 
     def _mine(self, found: Mapping[str, Deployment]) -> dict[str, Deployment]:
         return {name: item for name, item in found.items() if not self._only or name in self._only}
