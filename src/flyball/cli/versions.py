@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -153,12 +153,22 @@ def render_version(version: Version) -> str:
             ("parameters", parameters(version)),
             ("run", f"{lineage.run} ({lineage.reason})"),
             ("parent", _v(lineage.parent)),
-            ("parity", ", ".join(f"{name} {cell(value)}" for name, value in version.parity.items()) or None),
+            ("engine", _engine(version.parity)),
+            ("parity", ", ".join(f"{name} {cell(value)}" for name, value in _proof(version.parity).items()) or None),
             ("MLflow run", lineage.mlflow_run),
             ("bundle", version.bundle),
             ("bundle digest", version.digest),
         ]
     )
+
+
+def _engine(parity: Mapping[str, Any]) -> str | None:
+    """`onnx`; `native: its categorical_features= cannot be expressed in the graph`"""
+    return f"{parity['engine']}: {parity['why']}" if parity.get("why") else parity.get("engine")
+
+
+def _proof(parity: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parity.items() if name not in ("engine", "why")}
 
 
 def commit(version: Version) -> str | None:

@@ -17,6 +17,9 @@ from flyball.store.files import read_json, replace_file, sha256_file
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 CONTRACT = "contract.json"
+#: where no graph stands for the model: how it is asked, and why natively; and the model itself.
+NATIVE = "native.json"
+PICKLE = "model.pickle"
 FORMAT = 1
 
 

@@ -16,15 +16,14 @@ from flyball.engine.parts import parts_of
 from flyball.engine.session import first_line, open_engine
 from flyball.errors import Mistake
 
-_NATIVE = "serving a native model: not yet in this release"
 _USE_ENCODER = "Encode categories in the Pipeline with OrdinalEncoder or OneHotEncoder"
 
 
 class CannotCompile(Mistake):
-    """A model that cannot become a graph; says why and what to change."""
+    """A model that cannot become a graph, and can be served natively; says why and what to change."""
 
     def __init__(self, fitted: Any, cause: str, mend: str) -> None:
-        super().__init__(f"{type(fitted).__name__} cannot be compiled to ONNX: {cause}. {mend} ({_NATIVE}).")
+        super().__init__(f"{type(fitted).__name__} cannot be compiled to ONNX: {cause}. {mend}")
         self.cause = cause
         self.mend = mend
 
@@ -62,8 +61,10 @@ def _check_against(contract: Contract, fitted: Any) -> None:
         if classes_of(fitted) != contract.classes:
             raise Mistake(f"the model's classes are {classes_of(fitted)}, the contract says {contract.classes}")
         if not hasattr(fitted, "predict_proba"):
-            mend = "Use one that has, or wrap it in CalibratedClassifierCV"
-            raise CannotCompile(fitted, "it has no predict_proba, and a classifier answers probabilities", mend)
+            raise Mistake(
+                f"{type(fitted).__name__} has no predict_proba, and a classifier answers probabilities; "
+                "use one that has, or wrap it in CalibratedClassifierCV"
+            )
     names = getattr(fitted, "feature_names_in_", None)
     # LightGBM keeps a name with its blanks as underscores.
     if names is not None and _without_blanks(names) != _without_blanks(contract.names()):

@@ -1,14 +1,13 @@
-"""Proof that a graph answers as the model it was compiled from, by counting the rows where it does not."""
+"""Proof that what will be served answers as the fitted model does, by counting the rows where it does not."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from flyball.engine.fitted import answers
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.session import Engine
 from flyball.errors import Mistake
@@ -22,7 +21,7 @@ MAX_SHARE = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
-    """How a graph's answers compare with the model's own on the same rows."""
+    """How an engine's answers compare with the model's own on the same rows."""
 
     rows: int
     #: difference allowed in a row: of any class's probability; of a value, relative to max(1, |value|).
@@ -44,10 +43,11 @@ def prove(fitted: Any, engine: Engine, frame: pd.DataFrame, *, tolerance: float 
     """
     if not len(frame):
         raise Mistake(f"model {engine.contract.model!r}: no rows to prove parity on")
-    expected = _answers(fitted, engine, frame)
+    expected = answers(fitted, engine.contract, frame)
     got = engine.predict(columns_from_frame(engine.contract, frame))
     if got.probabilities is None:
-        difference = np.abs(expected - got.score) / np.maximum(1.0, np.abs(expected))
+        value = expected.ravel()
+        difference = np.abs(value - got.score) / np.maximum(1.0, np.abs(value))
         changes = 0
     else:
         difference = np.abs(expected - got.probabilities).max(axis=1)
@@ -63,15 +63,3 @@ def prove(fitted: Any, engine: Engine, frame: pd.DataFrame, *, tolerance: float 
         class_changes=changes,
         passed=max(over, changes) <= MAX_SHARE * len(frame),
     )
-
-
-def _answers(fitted: Any, engine: Engine, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """The model's own: shape (rows, classes), or (rows,) for a regression."""
-    features: Any = frame[list(engine.contract.names())]
-    if not hasattr(fitted, "feature_names_in_"):
-        features = features.to_numpy()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a model has to say about its input it has said in training
-        answers = fitted.predict(features) if engine.contract.task == "regression" else fitted.predict_proba(features)
-    answers = np.asarray(answers, dtype=np.float64)
-    return answers.reshape(len(frame)) if engine.contract.task == "regression" else answers

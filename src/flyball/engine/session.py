@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from flyball.engine.bundle import MODEL, read_contract, verify_bundle
+from flyball.engine.bundle import MODEL, NATIVE, read_contract, verify_bundle
 from flyball.engine.check import columns_from_records
 from flyball.engine.contract import Columns, Contract, Layout, Prediction, Table
 from flyball.errors import Corrupt, Mistake
@@ -61,11 +61,16 @@ class Engine:
 def load_engine(folder: Path, digest: str | None, *, threads: int = 1) -> Engine:
     """The version in the bundle `folder`, verified against `digest` (None: against its own manifest only), warm.
 
-    Raises `Corrupt` where the bundle is not what was written, or its graph does not answer its own example row.
+    A native one in a process of its own, which ends with the engine. Raises `Corrupt` where the bundle is not what was
+    written, or its model does not answer its own example row.
     """
     verify_bundle(folder, digest)
     contract = read_contract(folder)
     path = folder / MODEL
+    if not path.exists() and (folder / NATIVE).exists():
+        from flyball.engine.native import NativeEngine  # which imports this module
+
+        return NativeEngine(contract, folder, digest)
     try:
         model = path.read_bytes()
     except OSError as error:

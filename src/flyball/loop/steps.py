@@ -18,19 +18,16 @@ import pandas as pd
 
 import flyball.engine.graph  # noqa: F401  # skl2onnx, imported in the process that steps are forked from
 from flyball.engine.bundle import write_bundle
-from flyball.engine.compile import compile_model
 from flyball.engine.contract import Contract, Task
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract, label_kind_of
-from flyball.engine.parity import Parity, prove
-from flyball.engine.session import Engine, load_engine, open_engine
+from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
+from flyball.loop.engines import dismiss, stand_in
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
 from flyball.store import moment, stamp
 
-#: rows on which the compiled model is proven equal to the fitted one.
-PARITY_ROWS = 5_000
 #: a refit whose probabilities differ by more than this from what passed the gate, on average, is another model. Large,
 #: because these rows are new to the one and training data to the other: 0.09 to 0.12 on a winter week of flights.
 MAX_DISAGREEMENT = 0.25
@@ -46,7 +43,7 @@ def bundle(
     profiled: bool,
     twin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Contract, ONNX, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
+    """Contract, engine, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
     `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, what passed the gate.
@@ -70,25 +67,25 @@ def bundle(
         positive=names.positive,
         label_kind=label_kind_of(model),
     )
-    onnx = compile_model(model, contract)
     proving = held_out if len(held_out) else trained
-    engine = open_engine(contract, onnx, threads=2)
-    parity = _proven(model, engine, proving.tail(PARITY_ROWS))
-    disagreement = _disagreement(engine, run, twin, proving) if twin else None
+    draft = run.folder / "native"
+    standing = stand_in(model, contract, trained, proving, draft)
+    disagreement = _disagreement(standing.engine, run, twin, proving) if twin else None
     folder = run.folder / "bundle"
     digest = write_bundle(
         folder,
         {
-            "model.onnx": onnx,
+            **standing.files,
             "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
-            "parity.json": orjson.dumps(parity, option=orjson.OPT_INDENT_2),
-            **({"profile.json": _profile(engine, trained, names, timezone)} if profiled else {}),
+            "parity.json": orjson.dumps(standing.parity, option=orjson.OPT_INDENT_2),
+            **({"profile.json": _profile(standing.engine, trained, names, timezone)} if profiled else {}),
         },
     )
+    dismiss(standing, draft)
     return {
         "bundle": folder.relative_to(run.path).as_posix(),
         "digest": digest,
-        "parity": orjson.loads(orjson.dumps(parity)),
+        "parity": dict(standing.parity),
         "disagreement": disagreement,
         "data_digest": data_digest(trained),
         "data_rows": len(trained),
@@ -134,18 +131,6 @@ def score(
         item = champions[chosen]
         found["champion"] = _scores(load_engine(Path(item["folder"]), item["digest"]), used)
     return found
-
-
-def _proven(model: Any, engine: Engine, rows: pd.DataFrame) -> Parity:
-    """The proof that the compiled model answers as the fitted one; a failed one is refused."""
-    parity = prove(model, engine, rows)
-    if not parity.passed:
-        raise Mistake(
-            f"the compiled model is not the fitted one: {parity.over_tolerance} of {parity.rows} rows differ by more than "
-            f"{parity.tolerance:g} (largest {parity.max_difference:.3g}), {parity.class_changes} classes change; "
-            "train on float32 columns, drop scalers before trees, or use another estimator (native serving: not yet)"
-        )
-    return parity
 
 
 def _disagreement(engine: Engine, run: RunContext, twin: Mapping[str, Any], rows: pd.DataFrame) -> float:

@@ -1,0 +1,101 @@
+"""The pandas table a native model was fitted on, rebuilt from blocks of numbers and text: its dtypes are part of a bundle.
+
+What a model does with a column may hang on its dtype: an encoder tells None from NaN, a booster reads `category`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from flyball.engine.contract import Contract, Kind, Table
+from flyball.errors import Mistake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """How one feature was held in training."""
+
+    name: str
+    #: pandas' name of it: float64, int64, bool, str, category, object.
+    dtype: str
+    #: of a `category` column: its values, in order.
+    categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    #: an object column's missing value is None, and not NaN.
+    none: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Column:
+        levels = value["categories"]
+        return Column(**{**value, "categories": None if levels is None else tuple(levels)})
+
+
+def describe(contract: Contract, frame: pd.DataFrame) -> tuple[Column, ...]:
+    """How the contract's features are held in `frame`, in its order."""
+    return tuple(_describe(name, frame[name]) for name in contract.names())
+
+
+def rebuilt(contract: Contract, columns: Sequence[Column], table: Table) -> pd.DataFrame:
+    """`table` as a frame in the dtypes of training. A value that a `category` column never had is missing."""
+    found: dict[str, Any] = {}
+    for column, feature in zip(columns, contract.features, strict=True):
+        values = table[column.name]
+        found[column.name] = (
+            _texts(column, values) if feature.kind == "category" else _numbers(column, feature.kind, values)
+        )
+    return pd.DataFrame(found, columns=list(contract.names()))
+
+
+def rounded(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The rows as they can be asked for: numbers in the precision of float32, everything else as it is."""
+    numbers = {name: frame[name] for name in names if frame[name].dtype.kind in "iuf"}
+    return frame.assign(**{name: column.astype("float32").astype(column.dtype) for name, column in numbers.items()})
+
+
+def _describe(name: str, column: Any) -> Column:
+    if column.dtype == "category":
+        levels = column.cat.categories.tolist()
+        if not all(isinstance(level, str | int | float | bool) for level in levels):
+            raise Mistake(f"column {name!r} has categories of {column.cat.categories.dtype}; make them text or numbers")
+        return Column(name=name, dtype="category", categories=tuple(levels), ordered=bool(column.cat.ordered))
+    missing = column[column.isna()] if column.dtype == object else column.iloc[:0]
+    return Column(name=name, dtype=str(column.dtype), none=len(missing) > 0 and missing.iloc[0] is None)
+
+
+def _texts(column: Column, values: npt.NDArray[np.object_]) -> Any:
+    missing = values == ""
+    nothing = None if column.none or column.categories is not None else np.nan
+    objects = values.copy()
+    objects[missing] = nothing
+    if column.categories is not None:
+        return pd.Categorical(objects, categories=list(column.categories), ordered=column.ordered)
+    return _in_dtype(column, objects)
+
+
+def _numbers(column: Column, kind: Kind, values: npt.NDArray[np.float32]) -> Any:
+    if column.categories is not None:
+        levels: Any = pd.Index(np.asarray(column.categories, dtype=np.float32))
+        codes = levels.get_indexer(values)
+        dtype: Any = pd.CategoricalDtype(list(column.categories), ordered=column.ordered)
+        return pd.Categorical.from_codes(codes, dtype=dtype)
+    if column.dtype == "object":
+        make = {"boolean": bool, "integer": int}.get(kind, float)
+        nothing = None if column.none else np.nan
+        objects = np.empty(len(values), dtype=np.object_)
+        objects[:] = [nothing if value != value else make(value) for value in values.tolist()]
+        return _in_dtype(column, objects)
+    return _in_dtype(column, values.astype(np.float64))
+
+
+def _in_dtype(column: Column, values: Any) -> Any:
+    series: Any = pd.Series(values)
+    return series.astype(column.dtype)

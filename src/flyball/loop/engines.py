@@ -1,0 +1,92 @@
+"""What will answer for a fitted model: its ONNX graph where that is proven equal, else the model itself, natively.
+
+Runs inside step processes, as `loop.steps` does.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from flyball.engine.bundle import CONTRACT, MODEL, write_bundle
+from flyball.engine.compile import CannotCompile, compile_model
+from flyball.engine.native_files import native_files
+from flyball.engine.parity import Parity, prove
+from flyball.engine.rebuild import rounded
+from flyball.engine.session import Engine, load_engine, open_engine
+from flyball.errors import Mistake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flyball.engine.contract import Contract
+
+#: rows on which an engine is proven equal to the fitted model.
+PARITY_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An engine that was proven to answer as a fitted model does."""
+
+    engine: Engine
+    #: what a bundle needs to load it again.
+    files: Mapping[str, bytes]
+    #: the proof, which engine it is of, and, of a native one, what kept the model from being compiled.
+    parity: Mapping[str, Any]
+
+
+def stand_in(model: Any, contract: Contract, trained: pd.DataFrame, proving: pd.DataFrame, folder: Path) -> Standing:
+    """The engine for `model`, proven on the last rows of `proving`. `trained`: the rows it was fitted on.
+
+    `folder`, which must not exist, is where a native model lies until its bundle is written; see `dismiss`. Raises
+    `Mistake` for a model that can be served in neither way.
+    """
+    rows = proving.tail(PARITY_ROWS)
+    try:
+        graph = compile_model(model, contract)
+    except CannotCompile as error:
+        why = f"{error.cause}. {error.mend}"
+    else:
+        engine = open_engine(contract, graph, threads=2)
+        parity = prove(model, engine, rows)
+        if parity.passed:
+            return Standing(engine=engine, files={MODEL: graph}, parity={**asdict(parity), "engine": "onnx"})
+        why = f"as an ONNX graph it answers otherwise: {_differs(parity)}"
+    return _natively(model, contract, trained, rows, folder, why)
+
+
+def dismiss(standing: Standing, folder: Path) -> None:
+    """Let go of the engine and of what `stand_in` has left in `folder`; what is in `standing` stays."""
+    close = getattr(standing.engine, "close", None)
+    if close is not None:
+        close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _natively(
+    model: Any, contract: Contract, trained: pd.DataFrame, rows: pd.DataFrame, folder: Path, why: str
+) -> Standing:
+    files = native_files(model, contract, trained, why=why, project=Path.cwd())
+    digest = write_bundle(folder, {**files, CONTRACT: orjson.dumps(contract.to_json())})
+    engine = load_engine(folder, digest)
+    # Requests hold numbers in float32, so the question is what the model says to those.
+    parity = prove(model, engine, rounded(rows, contract.names()))
+    if not parity.passed:
+        raise Mistake(
+            f"{type(model).__name__} cannot be compiled ({why}), and in a process of its own it is not the fitted model "
+            f"either: {_differs(parity)}; does it answer by what it has seen before, or by chance?"
+        )
+    return Standing(engine=engine, files=files, parity={**asdict(parity), "engine": "native", "why": why})
+
+
+def _differs(parity: Parity) -> str:
+    return (
+        f"{parity.over_tolerance} of {parity.rows} rows differ by more than {parity.tolerance:g} "
+        f"(largest {parity.max_difference:.3g}), {parity.class_changes} classes change"
+    )
