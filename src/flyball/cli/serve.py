@@ -20,7 +20,7 @@ from flyball.store import Database, utcnow
 
 DEFAULT_WORKERS = 2
 
-_HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; other machines need tokens.")
 _WORKERS = click.option("--workers", type=click.IntRange(1), help="Serving processes; else [serving] workers.")
 
 

@@ -55,6 +55,7 @@ def build_project(directory: Path, values: Values, steps: Steps) -> Project:
             max_body_bytes=int(values["serving"]["max_body_mb"] * MEGABYTE),
             timeout_s=values["serving"]["timeout_s"],
             durability=values["serving"]["durability"],
+            auth=values["serving"]["auth"],
         ),
         journal=JournalSettings(**_only(values["journal"], JournalSettings)),
     )

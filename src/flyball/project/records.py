@@ -145,6 +145,11 @@ class ServingSettings:
     #: what survives what: "process": an answered prediction survives the death of any process; "disk": that of the
     #: machine too, as its journal line is on the disk before the answer leaves. A server reads it when it starts.
     durability: Literal["process", "disk"]
+    #: what predictions ask for: "token", a bearer token with the scope `predict`; "none", nothing. None: a token where
+    #: other machines can reach the server, nothing on loopback; write "token" behind a proxy, which is where TLS ends.
+    #: Outcomes ask for a token with the scope `outcomes` wherever other machines can reach the server, and at "token".
+    #: A server reads it when it starts.
+    auth: Literal["none", "token"] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

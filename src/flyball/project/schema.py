@@ -157,7 +157,7 @@ SCHEMA: dict[str, Shape] = {
         "max_body_mb": Key(reader=read.number(0, 1_024, open_ends=True), default=16.0),
         "timeout_s": Key(reader=read.number(0, 3_600, open_ends=True), default=10.0),
         "durability": Key(reader=read.one_of("process", "disk"), default="process"),
-        "auth": Key(reader=read.not_yet("workers listen on loopback by default; put a proxy in front; leave it out")),
+        "auth": Key(reader=read.one_of("none", "token")),  # by the address: loopback asks for nothing
     },
     "journal": {
         "sample": Key(reader=read.share, default=1.0),

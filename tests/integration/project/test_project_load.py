@@ -106,6 +106,7 @@ workers = 4
 max_body_mb = 0.5
 timeout_s = 2.5
 durability = "disk"
+auth = "token"
 
 [journal]
 sample = 0.25
@@ -145,7 +146,7 @@ def test_four_lines_are_a_project_and_the_rest_has_defaults(tmp_path: Path) -> N
     assert [(channel.name, channel.kind) for channel in project.alerts.channels] == [("console", "console")]
     assert project.alerts.routes == {"info": ("console",), "warning": ("console",), "critical": ("console",)}
     assert (project.serving.workers, project.serving.max_body_bytes, project.serving.timeout_s) == (2, 16_777_216, 10.0)
-    assert project.serving.durability == "process"
+    assert (project.serving.durability, project.serving.auth) == ("process", None)
     assert (project.journal.sample, project.journal.segment_s) == (1.0, 60.0)
 
 
@@ -176,6 +177,7 @@ def test_the_whole_contract_is_read(tmp_path: Path) -> None:
     assert project.alerts.routes == {"info": ("console",), "warning": ("ops",), "critical": ("console", "ops")}
     assert (project.serving.max_body_bytes, project.serving.timeout_s) == (524_288, 2.5)
     assert (project.serving.durability, project.journal.sample) == ("disk", 0.25)
+    assert project.serving.auth == "token"
 
 
 @pytest.mark.parametrize(
@@ -301,8 +303,7 @@ REFUSALS = {
     '[alerts.channels.ops]\nkind = "slack"': '6: [alerts.channels.ops] kind: "slack" is not yet possible; use kind = '
     '"webhook" with url_env',
     '[serving]\ndurability = "memory"': '6: [serving] durability: needs "process" or "disk", got "memory"',
-    '[serving]\nauth = "token"': "6: [serving] auth: is not yet possible; workers listen on loopback by default; put a "
-    "proxy in front; leave it out",
+    '[serving]\nauth = "yes"': '6: [serving] auth: needs "none" or "token", got "yes"',
     "[journal]\nsample = 0": "6: [journal] sample: needs a number above 0, up to 1, got 0",
     "[journal]\nsample = 1.5": "6: [journal] sample: needs a number above 0, up to 1, got 1.5",
     "[journal]\nretention_days = 30": "6: [journal] retention_days: is not yet possible; the lake is kept for ever; leave "
