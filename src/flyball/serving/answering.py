@@ -8,22 +8,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flyball.journal.line import encode_one, encode_predictions
-from flyball.serving.native import Asked, asked_for, decode, encode, keys_and_times, loads
+from flyball.journal.line import encode_predictions
+from flyball.serving.native import Asked, decode, encode
 from flyball.serving.requests import Arrivals, Headers, item_ids
 from flyball.serving.sampling import sampled
 from flyball.serving.served import LIVE, Served
 from flyball.serving.shadows import Answered, Shadows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from flyball.engine.contract import Prediction
-
-
-#: JSON has no infinity and no NaN; an answer that is one is written as null, the ordinary way.
-_HUGE = float("inf")
 
 
 def score(served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
@@ -40,56 +33,6 @@ class Answering:
     def __init__(self, shadows: Shadows, arrivals: Arrivals) -> None:
         self._shadows = shadows
         self._arrivals = arrivals
-
-    def direct(
-        self, served: Served, headers: Headers, asked_by: str, made: str, body: bytes, at_ns: int, started: float
-    ) -> bytes:
-        """The answer's body to a small body of the native protocol. Raises `Problem`."""
-        value = loads(body)
-        if served.one is not None and type(value) is dict:
-            inputs = value.get("inputs")
-            if type(inputs) is list and len(inputs) == 1:
-                score = served.one.score(inputs[0])
-                if score is not None and -_HUGE < score < _HUGE:
-                    return self._one(served, headers, asked_by, made, value, score, at_ns, started)
-        asked = asked_for(value, served.engine.contract, at_ns / 1e9)
-        scored = asked, served.engine.predict(asked.columns)
-        return self.conclude(served, headers, asked_by, made, scored, at_ns, started)
-
-    def _one(
-        self,
-        served: Served,
-        headers: Headers,
-        asked_by: str,
-        made: str,
-        value: Mapping[str, Any],
-        score: float,
-        at_ns: int,
-        started: float,
-    ) -> bytes:
-        """`conclude` for one row, without arrays."""
-        keys, timestamp = keys_and_times(value, 1, at_ns / 1e9)
-        ids = item_ids(headers, served.model, made, 1)
-        received_at = self._arrivals.stamp(at_ns)
-        said = repr(score).encode()
-        at = (timestamp if type(timestamp) is str else timestamp[0]) if timestamp else received_at
-        line = encode_one(
-            served.journal_opening,
-            request_id=asked_by,
-            id=ids[0],
-            timestamp=at,
-            received_at=received_at,
-            latency_ms=(time.perf_counter() - started) * 1000,
-            key=keys,
-            record=value["inputs"][0],
-            score=said,
-        )
-        fate = served.journal.append(line, served.counts, 1)
-        served.counts.answered(1, time.perf_counter() - started, fate)
-        if served.shadows:
-            assert served.one is not None
-            self._shadows.put(Answered(served, served.one.columns(), ids, keys, at, received_at, asked_by))
-        return b'%b[%b],"ids":["%b"]}' % (served.head, said, ids[0].encode())
 
     def conclude(
         self,

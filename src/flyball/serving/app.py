@@ -20,8 +20,9 @@ from flyball.serving.problem import CONTENT_TYPE, Problem, later
 from flyball.serving.refusals import Refusals, places
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
 from flyball.serving.routes import ROUTES, match
-from flyball.serving.served import LIVE, Served, lines, status_line
+from flyball.serving.served import LIVE, Served, lines, own_lines, response, status_line
 from flyball.serving.shadows import Shadows
+from flyball.serving.turn import Connection, Small, Turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,7 @@ class App:
         self._salt = salt
         self.arrivals = Arrivals()
         self.answering = Answering(self.shadows, self.arrivals)
+        self.turn = Turn(self)
         self._refusals = Refusals(journals.errors, metrics, self.arrivals)
         self._executor = executor
         self._log = log
@@ -157,46 +159,38 @@ class App:
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": answer})
 
-    def answer_directly(
-        self,
-        served: Served,
-        headers: Headers,
-        body: bytes,
-        *,
-        close: bool,
-        date: bytes,
-        client: tuple[str, int] | None = None,
-    ) -> bytes:
-        """`_predict` for a small body that is here already: the whole HTTP response, `date` being its default headers."""
+    def answer_directly(self, small: Small, *, close: bool) -> bytes:
+        """`_predict` for a small body that is here already: the whole HTTP response."""
+        served, headers = small.served, small.fields
         started, at_ns = time.perf_counter(), time.time_ns()
         made = self.arrivals.new_id(at_ns)
         asked_by = request_id(headers, made)
         try:
-            answer = self.answering.direct(served, headers, asked_by, made, body, at_ns, started)
+            scored = score(served, small.body, at_ns / 1e9)
+            answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
         except Problem as problem:
-            return self.refuse_directly(served, headers, problem, close=close, date=date, client=client)
+            return self.refuse_directly(served, headers, problem, small.connection, close=close)
         except Exception as error:  # noqa: BLE001 - the edge, as in __call__
             fault = Problem("internal", _INTERNAL)
-            return self.refuse_directly(served, headers, fault, close=close, date=date, client=client, cause=error)
-        return b"".join((served.opening, date, *_lines(headers, asked_by, answer, close), b"\r\n", answer))
+            return self.refuse_directly(served, headers, fault, small.connection, close=close, cause=error)
+        return response(served, headers, asked_by, answer, close=close, date=small.connection.date())
 
     def refuse_directly(
         self,
         served: Served,
         headers: Headers,
         problem: Problem,
+        connection: Connection,
         *,
         close: bool,
-        date: bytes,
-        client: tuple[str, int] | None = None,
         cause: Exception | None = None,
     ) -> bytes:
         """A refusal as a whole HTTP response."""
         asked_by = request_id(headers, self.arrivals.new_id(time.time_ns()))
-        answer = self._refusal(problem, "POST", served.path, served, asked_by, client, cause)
+        answer = self._refusal(problem, "POST", served.path, served, asked_by, connection.client, cause)
         fixed = lines([(b"content-type", answer.content_type), *answer.headers])
-        rest = _lines(headers, asked_by, answer.body, close)
-        return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
+        rest = own_lines(headers, asked_by, answer.body, close=close)
+        return b"".join((status_line(answer.status), connection.date(), *fixed, *rest, b"\r\n", answer.body))
 
     def _headers(self, asked: Headers, asked_by: str, body: bytes) -> list[tuple[bytes, bytes]]:
         """The headers that differ from answer to answer."""
@@ -303,16 +297,6 @@ class App:
         return Answer(
             body=problem.body(asked_by), content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers
         )
-
-
-def _lines(asked: Headers, asked_by: str, body: bytes, close: bool) -> list[bytes]:
-    """`App._headers` as they stand in a response."""
-    head = [b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), asked_by.encode())]
-    if b"traceparent" in asked and (trace := traceparent(asked)):
-        head.append(b"traceparent: " + trace + b"\r\n")
-    if close:
-        head.append(b"connection: close\r\n")
-    return head
 
 
 def _there(models: Collection[str]) -> str:

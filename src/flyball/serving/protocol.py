@@ -1,5 +1,5 @@
 """uvicorn's HTTP protocol with a short cut: a small predict request that is here in full is answered where it was
-parsed, with one write and without a task, an event or a scope. Everything else goes the ordinary way through ASGI.
+parsed (`turn`), with one write and without a task, an event or a scope. Everything else goes the ordinary way through ASGI.
 
 Clients on a kept connection send the same head again and again. A head that was parsed once, and took the short way,
 is known by its bytes from then on, and is not parsed again.
@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from flyball.serving.app import INLINE_BYTES, App
 from flyball.serving.problem import Problem
 from flyball.serving.served import lines
+from flyball.serving.turn import Small
 
 if TYPE_CHECKING:
     from flyball.serving.served import Served
@@ -53,6 +54,8 @@ class Protocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._last = False
         self._late: asyncio.TimerHandle | None = None
+        #: whether a request waits for the end of this turn of the event loop.
+        self._pending = False
         #: whether the parser is between two messages.
         self._between = True
         #: whether a request was answered since the timer of this connection was set.
@@ -77,7 +80,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self._served is None:
+        if self._served is None and not self._pending:
             super().shutdown()
         else:
             self._last = True
@@ -121,15 +124,35 @@ class Protocol(HttpToolsProtocol):
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         fields = self._fields
         self._forget()
-        close = self._last or self._flyball.draining or not self.parser.should_keep_alive()
-        self.transport.write(
-            self._flyball.answer_directly(served, fields, body, close=close, date=self._date(), client=self.client)
-        )
+        if self.parser.should_keep_alive():
+            self._learnt = Head(served, fields, len(body))
+        else:
+            self._last = True
+        self._put(served, fields, body)
+
+    def gone(self) -> bool:
+        return self.transport.is_closing()
+
+    def closes(self) -> bool:
+        return self._last or self._flyball.draining
+
+    def date(self) -> bytes:
+        return b"".join(lines(self.server_state.default_headers))
+
+    def reply(self, content: bytes, *, close: bool) -> None:
+        self._pending = False
+        self.transport.write(content)
+        self.server_state.total_requests += 1
         if close:
             self.transport.close()
-        else:
-            self._learnt = Head(served, fields, len(body))
-            self.on_response_complete()
+            return
+        self._used = True
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive()
+
+    def _put(self, served: Served, fields: Mapping[bytes, bytes], body: bytes) -> None:
+        self._pending = True
+        self._flyball.turn.put(Small(served, fields, body, self), self.loop)
 
     def _answered_again(self, data: bytes, end: int) -> bool:
         """Answer `data`, whose head ends at `end`, if it is one whole request with a known head."""
@@ -137,20 +160,13 @@ class Protocol(HttpToolsProtocol):
         if (
             head is None
             or len(data) != end + head.length
-            or self._flyball.draining
-            or self._last
+            or self._pending
+            or self.closes()
             or self.flow.write_paused
             or not (self.cycle is None or self.cycle.response_complete)
         ):
             return False
-        answer = self._flyball.answer_directly(
-            head.served, head.fields, data[end:], close=False, date=self._date(), client=self.client
-        )
-        self.transport.write(answer)
-        self.server_state.total_requests += 1
-        self._used = True
-        if self.timeout_keep_alive_task is None:
-            self._keep_alive()
+        self._put(head.served, head.fields, data[end:])
         return True
 
     def _remember(self, data: bytes, end: int) -> None:
@@ -175,6 +191,7 @@ class Protocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and declared.isdigit()
             and int(declared) <= self._longest
+            and not self._pending
             and (self.cycle is None or self.cycle.response_complete)
             and not self.expect_100_continue
             and not self.flow.write_paused
@@ -191,13 +208,8 @@ class Protocol(HttpToolsProtocol):
         assert served is not None  # else the timer would have been cancelled
         self._forget()
         problem = Problem("slow-body", f"the body was not complete after {self._flyball.options.timeout_s:g} s")
-        self.transport.write(
-            self._flyball.refuse_directly(served, fields, problem, close=True, date=self._date(), client=self.client)
-        )
+        self.transport.write(self._flyball.refuse_directly(served, fields, problem, self, close=True))
         self.transport.close()
-
-    def _date(self) -> bytes:
-        return b"".join(lines(self.server_state.default_headers))
 
     def _forget(self) -> None:
         self._served, self._fields, self._parts = None, {}, []

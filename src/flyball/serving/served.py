@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flyball.engine.contract import Columns
-from flyball.engine.one import one_row
+from flyball.engine.rows import few_rows
 from flyball.journal.line import apply_policy, opening_of_one
 from flyball.serving.native import answer_head, features_json
 from flyball.serving.problem import phrase
+from flyball.serving.requests import Headers, traceparent
 
 if TYPE_CHECKING:
     from flyball.engine.session import Engine
@@ -27,7 +28,7 @@ class Served:
 
     __slots__ = (
         *("counts", "durable", "engine", "generation", "head", "headers", "journal", "journal_opening", "kept"),
-        *("model", "multiclass", "one", "opening", "path", "sample", "shadows", "version"),
+        *("model", "multiclass", "rows", "opening", "path", "sample", "shadows", "version"),
     )
 
     def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes, journals: Journals, options: Options) -> None:
@@ -57,8 +58,8 @@ class Served:
         self.journal: Writer = journals.durable if self.durable and journals.durable else journals.predictions
         #: share of rows that are journaled.
         self.sample = options.sample.get(self.model, 1.0)
-        #: for single rows, where the journal keeps them as they are.
-        self.one = None if changes or self.sample < 1.0 else one_row(self.engine)
+        #: for requests of one row, where the journal keeps them as they are.
+        self.rows = None if changes or self.sample < 1.0 else few_rows(self.engine)
         self.journal_opening = opening_of_one(
             model=self.model, version=self.version, variant=LIVE, source="http", generation=self.generation
         )
@@ -71,6 +72,21 @@ class Served:
         """(model, version, variant, generation) of all that is loaded."""
         live = (self.model, self.version, LIVE, self.generation)
         return [live, *((self.model, number, SHADOW, self.generation) for number, _ in self.shadows)]
+
+
+def response(served: Served, asked: Headers, asked_by: str, answer: bytes, *, close: bool, date: bytes) -> bytes:
+    """A whole 200, `date` being its default header lines."""
+    return b"".join((served.opening, date, *own_lines(asked, asked_by, answer, close=close), b"\r\n", answer))
+
+
+def own_lines(asked: Headers, asked_by: str, body: bytes, *, close: bool) -> list[bytes]:
+    """The header lines that differ from answer to answer."""
+    head = [b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), asked_by.encode())]
+    if b"traceparent" in asked and (trace := traceparent(asked)):
+        head.append(b"traceparent: " + trace + b"\r\n")
+    if close:
+        head.append(b"connection: close\r\n")
+    return head
 
 
 def status_line(status: int) -> bytes:

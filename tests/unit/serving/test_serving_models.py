@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from flyball.serving.models import kept_path, read_kept
+from flyball.serving.turn import Small
 from flyball.serving.watch import Watch
 from flyball.store import open_database
 
@@ -148,6 +149,24 @@ def test_shadows_score_the_same_rows_after_the_answer(installed: Any, start: Any
     assert client.metric('flyball_journal_records_total{result="written"}') == 2.0
 
 
+class Nobody:
+    """A connection whose answers nobody reads."""
+
+    client = None
+
+    def gone(self) -> bool:
+        return False
+
+    def closes(self) -> bool:
+        return False
+
+    def date(self) -> bytes:
+        return b""
+
+    def reply(self, content: bytes, *, close: bool) -> None:
+        del content, close
+
+
 def test_what_shadows_cannot_score_in_time_is_shed_and_counted(installed: Any, start: Any) -> None:
     """64 requests may wait; the 65th is not scored, and its answer is not held up."""
     installed.deploy("delay", 1, shadow=(2,))
@@ -155,9 +174,9 @@ def test_what_shadows_cannot_score_in_time_is_shed_and_counted(installed: Any, s
     client.post(PATH, {"inputs": [ROW]})
     # Answers that leave while the shadows' task does not come to run.
     body = orjson.dumps({"inputs": [ROW]})
-    served = client.app.direct[PATH.encode()]
+    small = Small(client.app.direct[PATH.encode()], {}, body, Nobody())
     for _ in range(70):
-        client.app.answer_directly(served, {}, body, close=False, date=b"")
+        client.app.answer_directly(small, close=False)
     client.get("/livez")
     assert client.metric('flyball_shadow_total{result="shed"}') == 6.0
     assert client.metric('flyball_shadow_total{result="written"}') == 65.0

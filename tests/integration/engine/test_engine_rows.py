@@ -19,7 +19,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from flyball.engine.check import Violation, columns_from_records
 from flyball.engine.compile import classes_of, compile_model
 from flyball.engine.infer import infer_contract
-from flyball.engine.one import OneRow, one_row
+from flyball.engine.rows import MANY, Rows, few_rows
 from flyball.engine.session import Engine, open_engine
 
 ROWS = 400
@@ -58,10 +58,15 @@ def engine(features: list[str], task: Any, *, booleans: bool = False) -> Engine:
     return open_engine(contract, compile_model(model, contract))
 
 
-def way(of: Engine) -> OneRow:
-    found = one_row(of)
+def way(of: Engine) -> Rows:
+    found = few_rows(of)
     assert found is not None
     return found
+
+
+def alone(short: Rows, record: Any) -> float | None:
+    """The answer to one record, by itself; None where it is not taken in."""
+    return short.scores()[0] if short.put(record) else None
 
 
 def ordinary(of: Engine, record: Mapping[str, Any]) -> float | None:
@@ -81,15 +86,15 @@ def test_a_usual_row_has_the_same_score_either_way(of: Engine) -> None:
     """Bit by bit, with text and without, over rows that differ; missing where training saw missing values."""
     short, names = way(of), of.contract.names()
     for row in FRAME.astype(object).where(FRAME.notna(), None).head(50)[list(names)].to_dict("records"):
-        assert short.score(row) == ordinary(of, row)
+        assert alone(short, row) == ordinary(of, row)
 
 
 def test_the_table_of_the_row_is_the_one_that_was_scored() -> None:
     """A shadow scores the same columns, though the buffer is used for the next row meanwhile."""
     short = way(BINARY)
-    first = short.score(ROW)
-    columns = short.columns()
-    assert short.score({**ROW, "temp": 20.0, "carrier": "DL"}) != first
+    first = alone(short, ROW)
+    columns = short.columns(0, ROW)
+    assert alone(short, {**ROW, "temp": 20.0, "carrier": "DL"}) != first
     assert BINARY.predict(columns).score.tolist() == [first]
 
 
@@ -110,25 +115,28 @@ def test_the_table_of_the_row_is_the_one_that_was_scored() -> None:
 )
 def test_an_unusual_row_is_left_to_the_ordinary_way(changes: dict[str, Any]) -> None:
     """Wrong types, missing values, numbers beyond float32, unknown features: looked at with care, not here."""
-    assert way(BINARY).score({**ROW, **changes}) is None
+    assert alone(way(BINARY), {**ROW, **changes}) is None
 
 
 @pytest.mark.parametrize("record", [None, [], 1, {}, {**ROW, "tempo": 1.0}, {"a": 1, "b": 2, "c": 3, "d": 4}])
 def test_what_is_no_row_of_the_contract_is_left_too(record: Any) -> None:
     """Not an object, features lacking, or others in their place."""
-    assert way(BINARY).score(record) is None
+    assert alone(way(BINARY), record) is None
 
 
 def test_versions_whose_rows_are_never_usual_have_no_short_way() -> None:
     """Several classes, booleans, nothing but text."""
-    assert one_row(engine(NUMBERS, "multiclass")) is None
-    assert one_row(engine(NUMBERS, "binary", booleans=True)) is None
-    assert one_row(engine(["carrier"], "binary")) is None
+    assert few_rows(engine(NUMBERS, "multiclass")) is None
+    assert few_rows(engine(NUMBERS, "binary", booleans=True)) is None
+    assert few_rows(engine(["carrier"], "binary")) is None
 
 
 JSON = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3)
 )
+
+
+SHORT = way(BINARY)
 
 
 @settings(deadline=None)
@@ -139,5 +147,5 @@ def test_any_row_gets_the_ordinary_answer_or_none(record: dict[str, Any]) -> Non
         row = orjson.loads(orjson.dumps(record))
     except orjson.JSONEncodeError:  # an integer beyond 64 bits
         return
-    score = way(BINARY).score(row)
+    score = alone(SHORT, row)
     assert score is None or score == ordinary(BINARY, row)

@@ -1,0 +1,192 @@
+"""Small requests that are here in the same turn of the event loop are answered together at its end: one call of the
+model, one write to the journal. Nobody waits for anybody: a turn ends when what the kernel had ready has been read.
+
+Order of work, as in `answering`: contract, engine, journal, answer; shadows after the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import orjson
+
+from flyball.journal.line import encode_one
+from flyball.serving.native import keys_and_times
+from flyball.serving.problem import Problem
+from flyball.serving.requests import item_ids, request_id
+from flyball.serving.served import response
+from flyball.serving.shadows import Answered
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from flyball.serving.app import App
+    from flyball.serving.requests import Headers
+    from flyball.serving.served import Served
+
+#: JSON has no infinity and no NaN; an answer that is one is written as null, the ordinary way.
+_HUGE = float("inf")
+
+
+class Connection(Protocol):
+    """Where a request came from, and its answer goes."""
+
+    client: tuple[str, int] | None
+
+    def gone(self) -> bool:
+        """Whether nobody is there any more."""
+
+    def closes(self) -> bool:
+        """Whether the next answer is the last one."""
+
+    def date(self) -> bytes:
+        """The header lines that every answer has."""
+
+    def reply(self, content: bytes, *, close: bool) -> None:
+        """Send the whole answer."""
+
+
+class Small(NamedTuple):
+    """A small predict request of the native protocol, whole."""
+
+    served: Served
+    fields: Headers
+    body: bytes
+    connection: Connection
+
+
+class _Usual(NamedTuple):
+    """One of a single row, understood; its row is in `Served.rows`."""
+
+    small: Small
+    record: dict[str, Any]
+    id: str
+    asked_by: str
+    keys: list[str] | None
+    timestamp: str
+    received_at: str
+    started: float
+
+
+class Turn:
+    """The requests of the turn under way."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._asked: list[Small] = []
+
+    def put(self, small: Small, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer it when the turn has ended."""
+        self._asked.append(small)
+        if len(self._asked) == 1:
+            loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        asked, self._asked = self._asked, []
+        for served, some in groupby(asked, key=_served):
+            if served.rows is None:
+                for small in some:
+                    self._alone(small)
+            else:
+                self._together(served, list(some))
+
+    def _alone(self, small: Small) -> None:
+        if not small.connection.gone():
+            close = small.connection.closes()
+            small.connection.reply(self._app.answer_directly(small, close=close), close=close)
+
+    def _together(self, served: Served, some: Sequence[Small]) -> None:
+        assert served.rows is not None
+        usual: list[_Usual] = []
+        for small in some:
+            if small.connection.gone():
+                continue
+            understood = self._understood(small)
+            if understood is None:
+                self._alone(small)
+            else:
+                usual.append(understood)
+        if not usual:
+            return
+        try:
+            scores = served.rows.scores()
+        except Exception:  # noqa: BLE001 - whoever of them it was: the others are not to suffer for it
+            scores = []
+        if len(scores) != len(usual) or not all(-_HUGE < score < _HUGE for score in scores):
+            for item in usual:
+                self._alone(item.small)
+        else:
+            self._conclude(served, usual, scores)
+
+    def _understood(self, small: Small) -> _Usual | None:
+        """None where there is anything to be said against it, or more than one row in it."""
+        started, at_ns = time.perf_counter(), time.time_ns()
+        served, arrivals = small.served, self._app.arrivals
+        assert served.rows is not None
+        made = arrivals.new_id(at_ns)
+        try:
+            value = orjson.loads(small.body)
+            inputs = value["inputs"]
+            keys, timestamp = keys_and_times(value, 1, at_ns / 1e9)
+            ids = item_ids(small.fields, served.model, made, 1)
+        except (orjson.JSONDecodeError, TypeError, KeyError, Problem):
+            return None
+        if type(inputs) is not list or len(inputs) != 1 or not served.rows.put(inputs[0]):
+            return None
+        received_at = arrivals.stamp(at_ns)
+        at = timestamp[0] if isinstance(timestamp, list) else timestamp
+        return _Usual(
+            small,
+            inputs[0],
+            ids[0],
+            request_id(small.fields, made),
+            keys,
+            at or received_at,
+            received_at,
+            started,
+        )
+
+    def _conclude(self, served: Served, usual: Sequence[_Usual], scores: Sequence[float]) -> None:
+        """Journal, count, answer."""
+        said = [repr(score).encode() for score in scores]
+        now = time.perf_counter()
+        lines = [
+            encode_one(
+                served.journal_opening,
+                request_id=item.asked_by,
+                id=item.id,
+                timestamp=item.timestamp,
+                received_at=item.received_at,
+                latency_ms=(now - item.started) * 1000,
+                key=item.keys,
+                record=item.record,
+                score=score,
+            )
+            for item, score in zip(usual, said, strict=True)
+        ]
+        fates = served.journal.append_all(lines, served.counts)
+        now = time.perf_counter()
+        for row, (item, score, fate) in enumerate(zip(usual, said, fates, strict=True)):
+            # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
+            served.counts.answered(1, now - item.started, fate)
+            self._shadow(served, row, item)
+            small = item.small
+            answer = b'%b[%b],"ids":["%b"]}' % (served.head, score, item.id.encode())
+            close = small.connection.closes()
+            content = response(served, small.fields, item.asked_by, answer, close=close, date=small.connection.date())
+            small.connection.reply(content, close=close)
+
+    def _shadow(self, served: Served, row: int, item: _Usual) -> None:
+        if served.shadows:
+            assert served.rows is not None
+            columns = served.rows.columns(row, item.record)
+            self._app.shadows.put(
+                Answered(served, columns, [item.id], item.keys, item.timestamp, item.received_at, item.asked_by)
+            )
+
+
+def _served(small: Small) -> Served:
+    return small.served
