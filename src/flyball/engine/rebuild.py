@@ -72,21 +72,16 @@ def _describe(name: str, column: Any) -> Column:
 
 
 def _texts(column: Column, values: npt.NDArray[np.object_]) -> Any:
-    missing = values == ""
-    nothing = None if column.none or column.categories is not None else np.nan
-    objects = values.copy()
-    objects[missing] = nothing
     if column.categories is not None:
-        return pd.Categorical(objects, categories=list(column.categories), ordered=column.ordered)
+        return _category(column, np.asarray(column.categories, dtype=np.object_), values)
+    objects = values.copy()
+    objects[values == ""] = None if column.none else np.nan
     return _in_dtype(column, objects)
 
 
 def _numbers(column: Column, kind: Kind, values: npt.NDArray[np.float32]) -> Any:
     if column.categories is not None:
-        levels: Any = pd.Index(np.asarray(column.categories, dtype=np.float32))
-        codes = levels.get_indexer(values)
-        dtype: Any = pd.CategoricalDtype(list(column.categories), ordered=column.ordered)
-        return pd.Categorical.from_codes(codes, dtype=dtype)
+        return _category(column, np.asarray(column.categories, dtype=np.float32), values)
     if column.dtype == "object":
         make = {"boolean": bool, "integer": int}.get(kind, float)
         nothing = None if column.none else np.nan
@@ -96,6 +91,12 @@ def _numbers(column: Column, kind: Kind, values: npt.NDArray[np.float32]) -> Any
     return _in_dtype(column, values.astype(np.float64))
 
 
+def _category(column: Column, levels: Any, values: npt.NDArray[Any]) -> Any:
+    index: Any = pd.Index(levels)
+    dtype: Any = pd.CategoricalDtype(list(column.categories or ()), ordered=column.ordered)
+    return pd.Categorical.from_codes(index.get_indexer(values), dtype=dtype)
+
+
 def _in_dtype(column: Column, values: Any) -> Any:
-    series: Any = pd.Series(values)
+    series: Any = pd.Series(values, dtype=values.dtype)  # else text is made `str`, and None is gone
     return series.astype(column.dtype)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flyball.engine.contract import Columns
+from flyball.engine.native import NativeEngine
 from flyball.engine.rows import few_rows
 from flyball.journal.line import apply_policy, opening_of_one
+from flyball.serving.batching import Gathering
 from flyball.serving.native import answer_head, features_json
 from flyball.serving.problem import phrase
 from flyball.serving.requests import Headers, traceparent
@@ -27,8 +29,8 @@ class Served:
     """A model's live version and its shadows, ready to answer. Built at a switch, on the event loop; then read only."""
 
     __slots__ = (
-        *("counts", "durable", "engine", "generation", "head", "headers", "journal", "journal_opening", "kept"),
-        *("model", "multiclass", "rows", "opening", "path", "sample", "shadows", "version"),
+        *("counts", "durable", "engine", "gathering", "gatherings", "generation", "head", "headers", "journal"),
+        *("journal_opening", "kept", "model", "multiclass", "rows", "opening", "path", "sample", "shadows", "version"),
     )
 
     def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes, journals: Journals, options: Options) -> None:
@@ -38,6 +40,13 @@ class Served:
         self.version = deployment.live
         self.generation = deployment.generation
         self.engine: Engine = loaded.engines[deployment.live]
+        #: version -> the way to it, of those that answer from a process of their own; and that of the live one.
+        self.gatherings = {
+            number: Gathering(engine, options.timeout_s)
+            for number, engine in loaded.engines.items()
+            if isinstance(engine, NativeEngine)
+        }
+        self.gathering = self.gatherings.get(self.version)
         self.multiclass = self.engine.contract.task == "multiclass"
         self.head = answer_head(self.model, self.version, LIVE)
         #: response headers that are the same for every answer.
@@ -59,7 +68,8 @@ class Served:
         #: share of rows that are journaled.
         self.sample = options.sample.get(self.model, 1.0)
         #: for requests of one row, where the journal keeps them as they are.
-        self.rows = None if changes or self.sample < 1.0 else few_rows(self.engine)
+        ordinary = not changes and self.sample >= 1.0 and self.gathering is None
+        self.rows = few_rows(self.engine) if ordinary else None
         self.journal_opening = opening_of_one(
             model=self.model, version=self.version, variant=LIVE, source="http", generation=self.generation
         )

@@ -46,12 +46,14 @@ class Shadows:
         self._metrics = metrics
         self._executor = executor
         self._waiting: deque[Answered] = deque()
+        #: those whose shadow is native, and being asked.
+        self._gathered: set[asyncio.Task[None]] = set()
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def put(self, answered: Answered) -> None:
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) + len(self._gathered) >= MAX_WAITING:
             self._metrics.shadow("shed")
             return
         self._waiting.append(answered)
@@ -66,8 +68,22 @@ class Shadows:
             while self._waiting:
                 answered = self._waiting.popleft()
                 for number, engine in answered.served.shadows:
-                    await self._score(answered, number, engine)
+                    if number in answered.served.gatherings:
+                        self._gather(answered, number, engine)
+                    else:
+                        await self._score(answered, number, engine)
                 await asyncio.sleep(0)
+            self._settle()
+
+    def _gather(self, answered: Answered, number: int, engine: Engine) -> None:
+        """Score without waiting for it: requests for a native model share its calls."""
+        task = asyncio.create_task(self._score(answered, number, engine))
+        self._gathered.add(task)
+        task.add_done_callback(self._gathered.discard)
+        task.add_done_callback(self._settle)
+
+    def _settle(self, _: object = None) -> None:
+        if not self._waiting and not self._gathered:
             self._idle.set()
 
     async def drained(self) -> None:
@@ -82,7 +98,9 @@ class Shadows:
     async def _score(self, answered: Answered, number: int, engine: Engine) -> None:
         started = time.perf_counter()
         try:
-            if len(answered.ids) <= INLINE_ROWS:
+            if (gathering := answered.served.gatherings.get(number)) is not None:
+                prediction = await gathering.predict(answered.columns)
+            elif len(answered.ids) <= INLINE_ROWS:
                 prediction = engine.predict(answered.columns)
             else:
                 loop = asyncio.get_running_loop()
