@@ -85,10 +85,12 @@ class NativeEngine(Engine):
 
     def run(self, table: Table) -> npt.NDArray[np.float32]:
         """As `Engine.run`. Raises `ModelAway`, `ModelTooSlow`, `ModelFailed`."""
-        if table.rows <= PART_ROWS:
+        if 0 < table.rows <= PART_ROWS:
             return self.process.ask(table)
+        nothing = np.empty((0, max(len(self.contract.classes), 1)), dtype=np.float32)  # many a model refuses no rows
         starts = range(0, table.rows, PART_ROWS)
-        return np.concatenate([self.process.ask(rows_of(table, start, start + PART_ROWS)) for start in starts])
+        parts = (self.process.ask(rows_of(table, start, start + PART_ROWS)) for start in starts)
+        return np.concatenate([nothing, *parts])
 
 
 def rows_of(table: Table, start: int, stop: int) -> Table:
