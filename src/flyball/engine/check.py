@@ -39,13 +39,20 @@ def columns_from_records(contract: Contract, rows: Sequence[Any]) -> Columns:
     return read_records(contract, rows)
 
 
-def columns_from_split(contract: Contract, columns: Sequence[str], data: Sequence[Sequence[Any]]) -> Columns:
+def columns_from_split(
+    contract: Contract, columns: Sequence[str], data: Sequence[Sequence[Any]], *, booleans: bool = True
+) -> Columns:
     """The columns of `{"columns": [...], "data": [[...], ...]}`; the columns may come in any order.
 
+    `booleans`: whether there may be any in `data`; rows of nothing but numbers are faster where there surely is none.
     Raises `Violation`.
     """
     layout = contract.layout
     width = len(layout.names)
+    if not booleans and layout.names == layout.numbers == tuple(columns):
+        matrix = _at_once(layout, data)
+        if matrix is not None:
+            return Table(layout, matrix, np.empty((len(matrix), 0), dtype=np.object_))
     if set(map(type, data)) == {list} and set(map(len, data)) == {width} == {len(columns)}:
         try:
             picks = layout.of_columns(columns)
@@ -74,6 +81,19 @@ def _numbers(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.fl
     with np.errstate(over="ignore"):  # what overflows float32 is infinite, and seen below
         matrix = np.fromiter(chain.from_iterable(values), np.float32, shape[0] * shape[1]).reshape(shape)
     return matrix if fits(layout, matrix) else None
+
+
+def _at_once(layout: Layout, data: Sequence[Sequence[Any]]) -> npt.NDArray[np.float32] | None:
+    """`_numbers` of rows in the contract's order that hold no boolean, which alone numpy would take for a number."""
+    try:
+        matrix = np.array(data)
+    except (ValueError, OverflowError):  # rows of different lengths; an integer too large
+        return None
+    if matrix.dtype.kind not in "fi" or matrix.shape != (len(data), len(layout.numbers)):
+        return None
+    with np.errstate(over="ignore"):
+        narrow = matrix.astype(np.float32)
+    return narrow if fits(layout, narrow) else None
 
 
 def fits(layout: Layout, matrix: npt.NDArray[np.float32]) -> bool:

@@ -39,12 +39,14 @@ def encode_predictions(
     received_at: str,
     latency_ms: float,
     key: Sequence[str | None] | None,
-    features: Mapping[str, npt.NDArray[Any] | Sequence[Scalar]],
+    features: Mapping[str, npt.NDArray[Any] | Sequence[Scalar]] | orjson.Fragment,
+    inputs: bytes | None = None,
     prediction: npt.NDArray[Any] | Sequence[Scalar],
     score: npt.NDArray[Any] | Sequence[Scalar],
 ) -> bytes:
     """One line for one request of n rows; NaN and infinity become null. Times are stamps; one for all rows or one per row.
 
+    `inputs`: in place of `features`, the rows as they were asked: one line of JSON, a list of objects, or columns and data.
     float32 is written with the digits that give the same float32 back: what was asked as 0.1 reads 0.1.
     """
     return orjson.dumps(
@@ -63,7 +65,7 @@ def encode_predictions(
             "received_at": received_at,
             "latency_ms": latency_ms,
             "key": key,
-            "features": features,
+            **({"features": features} if inputs is None else {"inputs": orjson.Fragment(inputs)}),
             "prediction": prediction,
             "score": score,
         },
@@ -87,20 +89,20 @@ def encode_one(
     received_at: str,
     latency_ms: float,
     key: Sequence[str | None] | None,
-    record: Mapping[str, Scalar],
+    inputs: bytes,
     score: bytes,
 ) -> bytes:
     """`encode_predictions` for one row as it was asked, a binary or regression model's: a fraction of the time.
 
-    `opening` of `opening_of_one`; `score` is a JSON number, the prediction too; request id, id and stamps need no escapes.
+    `opening` of `opening_of_one`; `inputs` as in `encode_predictions`; `score` is a JSON number, and the prediction
+    too; request id, id and stamps need no escapes.
     """
     said = (
         f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","received_at":"{received_at}",'
-        f'"latency_ms":{latency_ms:.4f},"features":'
+        f'"latency_ms":{latency_ms:.4f},"inputs":'
     )
     keys = b'"key":null,' if key is None else b'"key":%b,' % orjson.dumps(key)
-    features = orjson.dumps(record)
-    return b'%b%b%b,%b"prediction":[%b],"score":[%b]}\n' % (opening, said.encode(), features, keys, score, score)
+    return b'%b%b%b,%b"prediction":[%b],"score":[%b]}\n' % (opening, said.encode(), inputs, keys, score, score)
 
 
 def encode_outcomes(*, model: str, received_at: str, outcomes: Sequence[Mapping[str, Any]]) -> bytes:

@@ -93,7 +93,7 @@ def parse_line(line: bytes) -> Line | None:
         if value["v"] != PROTOCOL:
             return None
         return _KINDS[value["kind"]](value)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
         return None
 
 
@@ -114,7 +114,7 @@ def _predictions(value: dict[str, Any]) -> PredictionLine:
         received_at=moment(_text(value["received_at"])),
         latency_ms=_number(value["latency_ms"]),
         key=[None] * n if key is None else _column(key, n, _TEXT),
-        features={name: _column(_listed(column), n) for name, column in value["features"].items()},
+        features=_features(value, n),
         prediction=_column(value["prediction"], n),
         score=_column(value["score"], n, _NUMBER),
     )
@@ -181,9 +181,18 @@ def _column(values: Any, n: int, allowed: frozenset[type] | None = None) -> list
     raise ValueError("a value that is no scalar")
 
 
-def _listed(column: Any) -> Any:
-    """The features of a single row stand without a list around each (`line.encode_one`)."""
-    return column if type(column) is list else [column]
+def _features(value: dict[str, Any], n: int) -> dict[str, list[Scalar]]:
+    """By column: as they stand in `features`; or out of the rows in `inputs`, as a client asked them."""
+    if "features" in value:
+        return {name: _column(column, n) for name, column in value["features"].items()}
+    rows = value["inputs"]
+    if type(rows) is list:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+    else:
+        columns = {
+            name: list(column) for name, column in zip(rows["columns"], zip(*rows["data"], strict=True), strict=True)
+        }
+    return {name: _column(column, n) for name, column in columns.items()}
 
 
 def _times(value: Any, n: int) -> list[datetime]:

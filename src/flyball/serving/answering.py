@@ -43,11 +43,12 @@ class Answering:
         scored: tuple[Asked, Prediction],
         at_ns: int,
         started: float,
+        said: bytes | None = None,
     ) -> bytes:
-        """Encode, journal, count; the answer's body."""
+        """Encode, journal, count; the answer's body. `said`: the body, where it is encoded already."""
         asked, prediction = scored
         ids = item_ids(headers, served.model, made, asked.rows)
-        answer = encode(served.head, prediction, ids, multiclass=served.multiclass)
+        answer = encode(served.head, prediction, ids, multiclass=served.multiclass) if said is None else said
         rows = asked.rows
         if served.sample < 1.0:
             kept = sampled(served.sample, asked, prediction, ids)
@@ -57,6 +58,7 @@ class Answering:
             asked, prediction, ids = kept
         received_at = self._arrivals.stamp(at_ns)
         timestamp = asked.timestamp or received_at
+        text = asked.text if served.verbatim else None
         line = encode_predictions(
             model=served.model,
             version=served.version,
@@ -70,7 +72,8 @@ class Answering:
             received_at=received_at,
             latency_ms=(time.perf_counter() - started) * 1000,
             key=asked.keys,
-            features=served.kept(asked.columns),
+            features=served.kept(asked.columns) if text is None else {},
+            inputs=text,
             prediction=prediction.prediction,
             score=prediction.score,
         )

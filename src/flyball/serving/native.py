@@ -32,6 +32,8 @@ class Asked:
     keys: list[str] | None
     #: one stamp for all rows, one per row, or None: now.
     timestamp: str | list[str] | None
+    #: the rows as they were asked, in one line of JSON: a list of objects, or columns and data; None where they are not.
+    text: bytes | None = None
 
 
 def decode(body: bytes, contract: Contract, now_s: float) -> Asked:
@@ -39,11 +41,7 @@ def decode(body: bytes, contract: Contract, now_s: float) -> Asked:
 
     `now_s`: seconds since 1970; event times may not lie after it.
     """
-    return asked_for(loads(body), contract, now_s)
-
-
-def asked_for(value: Any, contract: Contract, now_s: float) -> Asked:
-    """`decode` of a body that is parsed already."""
+    value = loads(body)
     if type(value) is not dict or "inputs" not in value:
         raise wrong(("inputs",), 'missing; send {"inputs": [{feature: value, ...}, ...]}')
     inputs = value["inputs"]
@@ -52,10 +50,17 @@ def asked_for(value: Any, contract: Contract, now_s: float) -> Asked:
             columns = columns_from_records(contract, inputs)
             rows = len(inputs)
         else:
-            columns, rows = _split(contract, inputs)
+            columns, rows = _split(contract, inputs, booleans=b"true" in body or b"false" in body)
     except Violation as violation:
         raise violated(violation) from None
-    return Asked(columns, rows, *keys_and_times(value, rows, now_s))
+    return Asked(columns, rows, *keys_and_times(value, rows, now_s), inputs_text(body, value))
+
+
+def inputs_text(body: bytes, value: Mapping[str, Any]) -> bytes | None:
+    """The JSON text of `inputs` in a body that holds nothing besides; None where it holds more, or line breaks."""
+    if len(value) > 1 or b"\n" in body:
+        return None
+    return body[body.index(b":") + 1 : body.rindex(b"}")]
 
 
 def keys_and_times(
@@ -153,7 +158,7 @@ def entity_key(value: Any, loc: Location) -> str:
     return value
 
 
-def _split(contract: Contract, inputs: Any) -> tuple[Columns, int]:
+def _split(contract: Contract, inputs: Any, *, booleans: bool) -> tuple[Columns, int]:
     if type(inputs) is not dict:
         raise wrong(("inputs",), 'needs a list of objects, or {"columns": [...], "data": [[...], ...]}')
     only(inputs, _SPLIT_FIELDS, ("inputs",))
@@ -162,7 +167,7 @@ def _split(contract: Contract, inputs: Any) -> tuple[Columns, int]:
         raise wrong(("inputs", "columns"), "needs a list of feature names")
     if type(data) is not list:
         raise wrong(("inputs", "data"), "needs a list of rows")
-    return columns_from_split(contract, columns, data), len(data)
+    return columns_from_split(contract, columns, data, booleans=booleans), len(data)
 
 
 def row_keys(value: Any, rows: int, at: Location = ()) -> list[str] | None:

@@ -38,6 +38,7 @@ def sampled(
             asked,
             columns=_taken(asked.columns, at),
             rows=len(rows),
+            text=None,
             keys=None if asked.keys is None else [asked.keys[row] for row in rows],
             timestamp=[asked.timestamp[row] for row in rows] if isinstance(asked.timestamp, list) else asked.timestamp,
         ),

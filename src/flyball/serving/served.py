@@ -30,7 +30,8 @@ class Served:
 
     __slots__ = (
         *("counts", "durable", "engine", "gathering", "gatherings", "generation", "head", "headers", "journal"),
-        *("journal_opening", "kept", "model", "multiclass", "rows", "opening", "path", "sample", "shadows", "version"),
+        *("journal_opening", "kept", "model", "multiclass", "opening", "path", "rows", "sample", "shadows", "verbatim"),
+        *("version",),
     )
 
     def __init__(self, loaded: Loaded, metrics: Metrics, salt: bytes, journals: Journals, options: Options) -> None:
@@ -67,6 +68,9 @@ class Served:
         self.journal: Writer = journals.durable if self.durable and journals.durable else journals.predictions
         #: share of rows that are journaled.
         self.sample = options.sample.get(self.model, 1.0)
+        #: whether the journal may keep rows as the text they were asked in: nothing is changed, nor written otherwise.
+        layout = self.engine.contract.layout
+        self.verbatim = not (changes or layout.booleans.size or layout.categories_nullable.any())
         #: for requests of one row, where the journal keeps them as they are.
         ordinary = not changes and self.sample >= 1.0 and self.gathering is None
         self.rows = few_rows(self.engine) if ordinary else None

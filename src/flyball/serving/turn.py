@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import orjson
 
 from flyball.journal.line import encode_one
-from flyball.serving.native import keys_and_times
+from flyball.serving.native import inputs_text, keys_and_times
 from flyball.serving.problem import Problem
 from flyball.serving.requests import item_ids, request_id
 from flyball.serving.served import response
@@ -63,6 +63,7 @@ class _Usual(NamedTuple):
 
     small: Small
     record: dict[str, Any]
+    text: bytes
     id: str
     asked_by: str
     keys: list[str] | None
@@ -141,6 +142,7 @@ class Turn:
         return _Usual(
             small,
             inputs[0],
+            inputs_text(small.body, value) or orjson.dumps(inputs),
             ids[0],
             request_id(small.fields, made),
             keys,
@@ -162,7 +164,7 @@ class Turn:
                 received_at=item.received_at,
                 latency_ms=(now - item.started) * 1000,
                 key=item.keys,
-                record=item.record,
+                inputs=item.text,
                 score=score,
             )
             for item, score in zip(usual, said, strict=True)

@@ -212,12 +212,12 @@ def test_a_hash_depends_on_the_salt_alone() -> None:
 
 @pytest.mark.parametrize("key", [None, ["UA1"]])
 def test_a_line_of_one_row_reads_like_any_other(key: list[str] | None) -> None:
-    """Its features stand without lists, as they were asked; the rest is byte for byte what it would be."""
+    """Its row stands as it was asked; the rest is what it would be."""
     fixed: dict[str, Any] = {"request_id": "r", "timestamp": AT, "received_at": AT, "latency_ms": 0.25, "key": key}
     one = encode_one(
         opening_of_one(model="flights", version=3, variant="v3", source="http", generation=7),
         id="a",
-        record={"distance": 0.5, "stops": 2, "wind": None, "origin": 'E"W\nR'},
+        inputs=orjson.dumps([{"distance": 0.5, "stops": 2, "wind": None, "origin": 'E"W\nR'}]),
         score=b"0.25",
         **fixed,
     )
@@ -227,6 +227,21 @@ def test_a_line_of_one_row_reads_like_any_other(key: list[str] | None) -> None:
     assert parse_line(one) == parsed(ids=["a"], features=columns, **fixed, **scores)
 
 
-def test_features_without_lists_are_of_one_row_only() -> None:
-    """Where a request had two rows, a lone value is no column."""
-    assert altered(features={"distance": 0.5}) is None
+ROWS: Any = [{"distance": 1, "origin": "EWR"}, {"distance": 2.5, "origin": "JFK"}]
+SPLIT = {"columns": ["origin", "distance"], "data": [["EWR", 1], ["JFK", 2.5]]}
+
+
+@pytest.mark.parametrize("inputs", [ROWS, SPLIT])
+def test_rows_kept_as_they_were_asked_are_read_as_columns(inputs: Any) -> None:
+    """Objects or columns and data: the same features."""
+    found = parsed(features={}, inputs=orjson.dumps(inputs))
+    assert isinstance(found, PredictionLine)
+    assert found.features == {"distance": [1.0, 2.5], "origin": ["EWR", "JFK"]}
+
+
+@pytest.mark.parametrize(
+    "inputs", [[], [{"a": 1}], [{"a": 1}, {}], [1, 2], {"columns": ["a"], "data": [[1, 2], [3, 4]]}, 7]
+)
+def test_rows_that_are_not_those_of_the_answer_make_no_line(inputs: Any) -> None:
+    """Too few, not alike, or no rows at all."""
+    assert parsed(features={}, inputs=orjson.dumps(inputs)) is None
