@@ -18,6 +18,8 @@ from flyball.engine.contract import Table
 from flyball.engine.session import CATEGORIES, NUMBERS, OUTPUT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from flyball.engine.session import Engine
@@ -109,12 +111,13 @@ class Rows:
         self._session.run_with_iobinding(self._bindings.get(rows) or self._bound(rows))
         return cast("list[float]", self._answers[self._at : rows * self._classes : self._classes].tolist())
 
-    def columns(self, row: int, record: Any) -> Table:
-        """Of the records scored last, one as a table of its own; to be called before the next `put`."""
-        categories = np.empty((1, len(self._layout.categories)), dtype=np.object_)
+    def table(self, records: Sequence[Any]) -> Table:
+        """A copy of the records that were scored last; to be called before the next `put`."""
+        categories = np.empty((len(records), len(self._layout.categories)), dtype=np.object_)
         if self._layout.categories:
-            categories[0] = self._of_categories(record)
-        return Table(self._layout, self._numbers[row : row + 1].copy(), categories)
+            for row, record in enumerate(records):
+                categories[row] = self._of_categories(record)
+        return Table(self._layout, self._numbers[: len(records)].copy(), categories)
 
     def _may_lack(self, numbers: tuple[Any, ...]) -> bool:
         return all(may for value, may in zip(numbers, self._nullable, strict=True) if value is None)

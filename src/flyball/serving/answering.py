@@ -82,5 +82,7 @@ class Answering:
         served.counts.answered(rows, time.perf_counter() - started, fate, rows - asked.rows)
         if served.shadows:
             # Scored by a task of its own, which comes to run when the answer has left.
-            self._shadows.put(Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by))
+            self._shadows.put(
+                Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by, asked.text)
+            )
         return answer

@@ -9,19 +9,24 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flyball.engine.session import as_table
 from flyball.journal.line import encode_predictions
+from flyball.serving.batching import apart, merged
 from flyball.serving.served import SHADOW
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flyball.engine.contract import Columns, Prediction
     from flyball.engine.session import Engine
     from flyball.serving.metrics import Metrics
     from flyball.serving.served import Served
     from flyball.serving.writing import Writer
 
-#: requests that may wait for their shadows.
-MAX_WAITING = 64
-#: larger batches are scored in a thread, so that answers need not wait for them.
+#: requests, and rows of them, that may wait for their shadows.
+MAX_WAITING = 1024
+MAX_WAITING_ROWS = 64 * 1024
+#: requests are scored together up to this many rows; larger ones in a thread, so that answers need not wait for them.
 INLINE_ROWS = 500
 
 
@@ -36,6 +41,8 @@ class Answered:
     timestamp: str | list[str]
     received_at: str
     request_id: str
+    #: the rows as the journal may keep them (`native.Asked.text`).
+    text: bytes | None
 
 
 class Shadows:
@@ -46,6 +53,7 @@ class Shadows:
         self._metrics = metrics
         self._executor = executor
         self._waiting: deque[Answered] = deque()
+        self._rows = 0
         #: those whose shadow is native, and being asked.
         self._gathered: set[asyncio.Task[None]] = set()
         self._some = asyncio.Event()
@@ -53,31 +61,47 @@ class Shadows:
         self._idle.set()
 
     def put(self, answered: Answered) -> None:
-        if len(self._waiting) + len(self._gathered) >= MAX_WAITING:
+        full = self._rows + len(answered.ids) > MAX_WAITING_ROWS and self._rows
+        if full or len(self._waiting) + len(self._gathered) >= MAX_WAITING:
             self._metrics.shadow("shed")
             return
         self._waiting.append(answered)
+        self._rows += len(answered.ids)
         self._idle.clear()
         self._some.set()
 
     async def run(self) -> None:
-        """Score for ever, one request at a time, answers first."""
+        """Score for ever, answers first: between two batches the event loop has its turn."""
         while True:
             await self._some.wait()
             self._some.clear()
             while self._waiting:
-                answered = self._waiting.popleft()
-                for number, engine in answered.served.shadows:
-                    if number in answered.served.gatherings:
-                        self._gather(answered, number, engine)
+                batch = self._next()
+                served = batch[0].served
+                for number, engine in served.shadows:
+                    if number in served.gatherings:
+                        for answered in batch:
+                            self._gather(answered, number, engine)
                     else:
-                        await self._score(answered, number, engine)
+                        await self._score(batch, number, engine)
                 await asyncio.sleep(0)
             self._settle()
 
+    def _next(self) -> list[Answered]:
+        """The requests that have waited longest, as many as are scored together."""
+        batch = [self._waiting.popleft()]
+        served, rows = batch[0].served, len(batch[0].ids)
+        while self._waiting and self._waiting[0].served is served:
+            rows += len(self._waiting[0].ids)
+            if rows > INLINE_ROWS:
+                break
+            batch.append(self._waiting.popleft())
+        self._rows -= sum(len(answered.ids) for answered in batch)
+        return batch
+
     def _gather(self, answered: Answered, number: int, engine: Engine) -> None:
         """Score without waiting for it: requests for a native model share its calls."""
-        task = asyncio.create_task(self._score(answered, number, engine))
+        task = asyncio.create_task(self._score([answered], number, engine))
         self._gathered.add(task)
         task.add_done_callback(self._gathered.discard)
         task.add_done_callback(self._settle)
@@ -95,27 +119,36 @@ class Shadows:
         del rows  # counted by request
         self._metrics.shadow("written" if written else "dropped")
 
-    async def _score(self, answered: Answered, number: int, engine: Engine) -> None:
+    async def _score(self, batch: Sequence[Answered], number: int, engine: Engine) -> None:
         started = time.perf_counter()
         try:
-            if (gathering := answered.served.gatherings.get(number)) is not None:
-                prediction = await gathering.predict(answered.columns)
-            elif len(answered.ids) <= INLINE_ROWS:
-                prediction = engine.predict(answered.columns)
-            else:
-                loop = asyncio.get_running_loop()
-                prediction = await loop.run_in_executor(self._executor, engine.predict, answered.columns)
+            found = await self._predicted(batch, number, engine)
         except Exception:  # noqa: BLE001 - a shadow's failure is its own; it is counted
-            self._metrics.shadow("failed")
+            for answered in batch if len(batch) > 1 else ():
+                await self._score([answered], number, engine)
+            if len(batch) == 1:
+                self._metrics.shadow("failed")
             return
         latency_ms = (time.perf_counter() - started) * 1000
-        fate = self._journal.append(_line(answered, number, prediction, latency_ms), self, 1)
-        if fate != "waiting":
-            self._metrics.shadow(fate)
+        lines = [_line(one, number, said, latency_ms) for one, said in zip(batch, found, strict=True)]
+        for fate in self._journal.append_all(lines, self):
+            if fate != "waiting":
+                self._metrics.shadow(fate)
+
+    async def _predicted(self, batch: Sequence[Answered], number: int, engine: Engine) -> list[Prediction]:
+        served, rows = batch[0].served, [len(answered.ids) for answered in batch]
+        if (gathering := served.gatherings.get(number)) is not None:
+            return [await gathering.predict(batch[0].columns)]
+        table = merged([as_table(engine.contract.layout, answered.columns) for answered in batch])
+        if sum(rows) <= INLINE_ROWS:
+            return list(apart(engine.predict(table), rows))
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(self._executor, engine.predict, table)]
 
 
 def _line(answered: Answered, number: int, prediction: Prediction, latency_ms: float) -> bytes:
     served = answered.served
+    text = answered.text if served.verbatim else None
     return encode_predictions(
         model=served.model,
         version=number,
@@ -129,7 +162,8 @@ def _line(answered: Answered, number: int, prediction: Prediction, latency_ms: f
         received_at=answered.received_at,
         latency_ms=latency_ms,
         key=answered.keys,
-        features=served.kept(answered.columns),
+        features=served.kept(answered.columns) if text is None else {},
+        inputs=text,
         prediction=prediction.prediction,
         score=prediction.score,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
+from flyball.engine.contract import Table
 from flyball.journal.line import encode_one
 from flyball.serving.native import inputs_text, keys_and_times
 from flyball.serving.problem import Problem
@@ -171,22 +172,24 @@ class Turn:
         ]
         fates = served.journal.append_all(lines, served.counts)
         now = time.perf_counter()
-        for row, (item, score, fate) in enumerate(zip(usual, said, fates, strict=True)):
+        if served.shadows:
+            self._shadow(served, usual)
+        for item, score, fate in zip(usual, said, fates, strict=True):
             # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
             served.counts.answered(1, now - item.started, fate)
-            self._shadow(served, row, item)
             small = item.small
             answer = b'%b[%b],"ids":["%b"]}' % (served.head, score, item.id.encode())
             close = small.connection.closes()
             content = response(served, small.fields, item.asked_by, answer, close=close, date=small.connection.date())
             small.connection.reply(content, close=close)
 
-    def _shadow(self, served: Served, row: int, item: _Usual) -> None:
-        if served.shadows:
-            assert served.rows is not None
-            columns = served.rows.columns(row, item.record)
+    def _shadow(self, served: Served, usual: Sequence[_Usual]) -> None:
+        assert served.rows is not None
+        table = served.rows.table([item.record for item in usual])
+        for row, item in enumerate(usual):
+            part = Table(table.layout, table.numbers[row : row + 1], table.categories[row : row + 1])
             self._app.shadows.put(
-                Answered(served, columns, [item.id], item.keys, item.timestamp, item.received_at, item.asked_by)
+                Answered(served, part, [item.id], item.keys, item.timestamp, item.received_at, item.asked_by, item.text)
             )
 
 

@@ -93,7 +93,7 @@ def test_the_table_of_the_row_is_the_one_that_was_scored() -> None:
     """A shadow scores the same columns, though the buffer is used for the next row meanwhile."""
     short = way(BINARY)
     first = alone(short, ROW)
-    columns = short.columns(0, ROW)
+    columns = short.table([ROW])
     assert alone(short, {**ROW, "temp": 20.0, "carrier": "DL"}) != first
     assert BINARY.predict(columns).score.tolist() == [first]
 
