@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.acceptance.demo.conftest import DAYS, begin, processes, until
 
 from flyball.store import Home, read_json
+from tests.acceptance.demo.conftest import DAYS, begin, processes, until
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.acceptance.demo.conftest import DAYS, MEASURED, Lived, begin, live, processes, until
 
 from flyball.demo.progress import read_progress
 from flyball.demo.stage import MODEL
@@ -20,6 +19,7 @@ from flyball.engine.bundle import verify_bundle
 from flyball.pipeline.runs import steps_of
 from flyball.registry.versions import versions
 from flyball.store import Home
+from tests.acceptance.demo.conftest import DAYS, MEASURED, Lived, begin, live, processes, until
 
 pytestmark = pytest.mark.slow
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.acceptance.demo.conftest import Lived, asked, beat, live
 
 from flyball.demo import data
 from flyball.demo.main import FIRST_DAY
 from flyball.demo.stage import MODEL
 from flyball.registry.versions import versions
 from flyball.store import stamp
+from tests.acceptance.demo.conftest import Lived, asked, beat, live
 
 pytestmark = pytest.mark.slow
 

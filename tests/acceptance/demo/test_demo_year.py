@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tests.acceptance.demo.conftest import DAYS, Lived, asked, beat, processes
 
 from flyball.demo.stage import MODEL
 from flyball.registry.decisions import decisions
 from flyball.registry.versions import versions
 from flyball.store import moment, stamp
+from tests.acceptance.demo.conftest import DAYS, Lived, asked, beat, processes
 
 pytestmark = pytest.mark.slow
 

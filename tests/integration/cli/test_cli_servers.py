@@ -17,11 +17,11 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
-from tests.integration.cli.conftest import Site
 
 from flyball.client import Client
 from flyball.journal.carry import carry
 from flyball.store import utcnow
+from tests.integration.cli.conftest import Site
 
 PATIENCE_S = 60.0
 ROW = {"visits": 2.0, "paid": True, "plan": "basic"}

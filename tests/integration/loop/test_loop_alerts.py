@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from tests.integration.loop.conftest import DAY, START, settled
 
 from flyball.errors import NotFound, Unavailable
 from flyball.loop import alerts
@@ -20,6 +19,7 @@ from flyball.loop.site import Site
 from flyball.loop.telling import deliver_pending
 from flyball.project.records import Channel
 from flyball.store.outbox import pending
+from tests.integration.loop.conftest import DAY, START, settled
 
 VARIABLE = "LATE_TEST_HOOK"
 NOW = START + DAY

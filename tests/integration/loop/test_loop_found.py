@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.integration.loop.conftest import START, settled
 
 from flyball.dashboard.acts import request_retrain
 from flyball.errors import Mistake
@@ -17,6 +16,7 @@ from flyball.project.records import Channel
 from flyball.registry import live
 from flyball.registry.tokens import Principal
 from flyball.rollout import move
+from tests.integration.loop.conftest import START, settled
 
 HOUR = timedelta(hours=1)
 

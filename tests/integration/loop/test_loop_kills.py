@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions, settled
 
 from flyball.engine.bundle import verify_bundle
 from flyball.loop.release import TRANSITIONS
@@ -17,6 +16,7 @@ from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.versions import versions
 from flyball.rollout import move
+from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions, settled
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions
 
 from flyball.engine.bundle import verify_bundle
 from flyball.errors import Conflict, StepFailed
@@ -18,6 +17,7 @@ from flyball.registry.decisions import decisions
 from flyball.registry.versions import version, versions
 from flyball.rollout import move
 from flyball.store import moment
+from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions
 
 LATER = START + 7 * DAY
 

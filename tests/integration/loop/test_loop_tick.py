@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.integration.loop.conftest import DAY, START, Answer, aliases, settled
 
 from flyball.dashboard.acts import request_retrain
 from flyball.loop import release
@@ -19,6 +18,7 @@ from flyball.registry.tokens import Principal
 from flyball.registry.versions import version
 from flyball.rollout import move
 from flyball.store.outbox import pending
+from tests.integration.loop.conftest import DAY, START, Answer, aliases, settled
 
 HOUR = timedelta(hours=1)
 MIDNIGHT = START.replace(hour=0)

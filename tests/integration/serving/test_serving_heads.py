@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from tests.integration.serving.test_serving_connections import Wire, post
 
 FIRST = orjson.dumps({"inputs": [{"hour": 18.0, "distance": 760.5}]})

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.unit.cli.conftest import Told
 
 from flyball.cli.main import main
 from flyball.project.create import create_project
 from flyball.registry.audit import entries
 from flyball.registry.tokens import role_of
 from flyball.registry.versions import version
+from tests.unit.cli.conftest import Told
 
 
 def test_archive_puts_a_version_away_and_says_so_in_the_audit(told: Told) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.unit.cli.conftest import Told, a_version, day
 
 from flyball.cli.diff import differences
 from flyball.cli.lineage import render as tree
 from flyball.cli.main import main
+from tests.unit.cli.conftest import Told, a_version, day
 
 
 def answered(told: Told, *words: str) -> Any:

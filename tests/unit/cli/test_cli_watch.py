@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.unit.cli.conftest import Told, day
 
 from flyball.registry.decisions import decide
 from flyball.store import stamp
+from tests.unit.cli.conftest import Told, day
 
 
 def answered(told: Told, *words: str) -> Any:
