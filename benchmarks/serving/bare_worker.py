@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.journal.segment import Segment
-from flyball.serving import answering, metrics, served, worker, writing
+from flyball.serving import answering, metrics, served, turn, worker, writing
 
 
 class Nowhere(Segment):
@@ -21,10 +21,14 @@ class Nowhere(Segment):
         del line
         return True
 
+    def append_all(self, lines: Sequence[bytes]) -> int:
+        return len(lines)
+
 
 def main(argv: Sequence[str]) -> None:
     _replace(writing, "Segment", Nowhere)
     _replace(answering, "encode_predictions", _nothing)
+    _replace(turn, "encode_one", _nothing)
     _replace(served, "_kept", lambda *_: _nothing)
     _replace(metrics.Counts, "answered", _nothing)
     worker.main(argv)
