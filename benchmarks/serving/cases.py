@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 
 from benchmarks.serving import echo, models, servers
@@ -166,7 +167,8 @@ def _started(
         server = stack.enter_context(serving(prepared, case.model, site.folder / f"{peer.name}.log"))
         asked = peer.request(server.port, case.model, models.rows(case.rows, seed=3))
         try:
-            first_answer(server, asked)
+            if not _agree(answer, first_answer(server, asked)):
+                faults[peer.name] = "it answers other probabilities than Flyball"
         except NotServing as error:
             faults[peer.name] = str(error)
         yield peer.name, (server, asked)
@@ -180,6 +182,23 @@ def _echo(answer: bytes, folder: Path) -> Iterator[Server]:
     argv = (servers.PYTHON, "-P", echo.__file__, str(port), str(file))
     with running(argv, port, folder / "echo.log", env=ENV) as server:
         yield server
+
+
+def _agree(flyball: bytes, peer: bytes) -> bool:
+    """Whether every probability of Flyball's answer stands in the peer's, whatever its form; float32 against float64."""
+    expected = orjson.loads(flyball)["predictions"]
+    got = np.sort(np.fromiter(_numbers(orjson.loads(peer)), dtype=np.float64))
+    at = np.searchsorted(got, expected)
+    near = np.minimum(abs(got[at.clip(max=len(got) - 1)] - expected), abs(got[(at - 1).clip(min=0)] - expected))
+    return bool((near < 1e-5).all())
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+    elif isinstance(value, float | int):
+        yield value
 
 
 def _journal_bytes(home: Home) -> int:

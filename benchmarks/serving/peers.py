@@ -106,7 +106,9 @@ def _bentoml(model: str, rows: Rows) -> tuple[str, Any]:
 
 def _mlflow(model: str, rows: Rows) -> tuple[str, Any]:
     del model
-    return "/invocations", {"inputs": rows.tolist()}
+    if len(rows) == 1:
+        return "/invocations", {"inputs": rows.tolist()}
+    return "/invocations", {"dataframe_split": {"columns": models.FEATURES, "data": rows.tolist()}}
 
 
 FASTAPI = Peer(name="fastapi", title="FastAPI by hand", package="fastapi", ask=_fastapi)

@@ -1,5 +1,5 @@
-"""BentoML as its documentation serves a scikit-learn model: one service, one worker, rows as a numpy array, in
-production mode, its access log off.
+"""BentoML as its documentation serves such a model: one service with one worker, rows as a numpy array, in production
+mode, its adaptive batching on (twice as fast here with it), its access log off.
 """
 
 import os
@@ -16,7 +16,7 @@ class Probabilities:
     def __init__(self):
         self.model = joblib.load(os.environ["BENCH_MODEL"])
 
-    @bentoml.api
+    @bentoml.api(batchable=True, max_batch_size=16_000, max_latency_ms=30_000)
     def predict(self, rows: np.ndarray) -> np.ndarray:
         return self.model.predict_proba(rows.astype(np.float32))[:, 1]
 
