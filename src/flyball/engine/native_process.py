@@ -85,6 +85,7 @@ class Model:
 
 
 def _serve(connection: socket.socket, model: Model) -> None:
+    known: set[str] = set()
     while True:
         try:
             table = receive_request(connection, model.contract)
@@ -93,8 +94,11 @@ def _serve(connection: socket.socket, model: Model) -> None:
         try:
             payload = np.ascontiguousarray(model.answer(table)).data.cast("B")
         except Exception as error:  # noqa: BLE001  # the edge of a user's code
-            traceback.print_tb(error.__traceback__)  # not the error's text, which may hold values
-            send_answer(connection, Kind.FAILED, type(error).__name__.encode())
+            name = type(error).__name__
+            if name not in known:  # where it came from, once; never its text, which may hold values
+                known.add(name)
+                traceback.print_tb(error.__traceback__)
+            send_answer(connection, Kind.FAILED, name.encode())
         else:
             send_answer(connection, Kind.VALUES, payload)
 
