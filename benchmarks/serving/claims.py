@@ -93,7 +93,7 @@ def _cost(case: str, measured: Measured, of: str, most: float) -> Claim:
     asked, kept = f"costs at most {most:.0%} of throughput", ratio(measured, of, BARE)
     if kept is None:
         return _unknown(case, asked, measured, of, BARE)
-    return Claim(case=case, asked=asked, reached=f"{1 - kept:.1%}", met=1 - kept <= most)
+    return Claim(case=case, asked=asked, reached=f"{1 - kept:.1%}", met=kept >= 1 - most)
 
 
 def _scored(measured: Measured) -> Claim:
