@@ -94,14 +94,18 @@ def measure(case: Case, site: Site, loading: Loading, rounds: int) -> Measured:
         results = alternate({name: request for name, (_, request) in started.items()}, case, loading, rounds, faults)
         flyball = {name: started[name][0] for name in (FLYBALL, BARE, SHADOW) if name in started}
         for name, server in flyball.items():
-            if fault := _books_wrong(name, scraped(server), _journal_bytes(site.homes[case.model, name])):
+            if fault := _books_wrong(name, scraped(server), _bytes(_segments(site.homes[case.model, name]))):
                 faults.setdefault(name, fault)
-        return Measured(
+        found = Measured(
             rounds=results,
             faults=faults,
             resident_mb=servers.resident_mb(flyball[FLYBALL].pid),
             shadow_scored=_shadow_scored(scraped(flyball[SHADOW])) if SHADOW in flyball else None,
         )
+    for name in flyball:
+        for segment in _segments(site.homes[case.model, name]):
+            segment.unlink()  # gigabytes, and nobody carries them into a lake here
+    return found
 
 
 def alternate(
@@ -201,8 +205,12 @@ def _numbers(value: Any) -> Iterator[float]:
         yield value
 
 
-def _journal_bytes(home: Home) -> int:
-    return sum(path.stat().st_size for path in home.journal.glob("*.jsonl"))
+def _segments(home: Home) -> list[Path]:
+    return list(home.journal.glob("*.jsonl"))
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
 
 
 def _books_wrong(name: str, samples: Mapping[str, float], journal_bytes: int) -> str | None:

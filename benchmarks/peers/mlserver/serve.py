@@ -6,6 +6,7 @@ batching for the forest, which it makes several times as fast (it slows the othe
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -13,8 +14,14 @@ from pathlib import Path
 import joblib
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def write_settings(models: Path, name: str, port: int, folder: Path) -> None:
-    ports = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2}
+    ports = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port()}
     server = {"host": "127.0.0.1", "parallel_workers": 0, "debug": False, **ports}
     if name == "lightgbm":
         uri, implementation = folder / "model.bst", "mlserver_lightgbm.LightGBMModel"
