@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import onnxruntime
 from flyball.engine.bundle import MODEL, NATIVE, read_contract, verify_bundle
 from flyball.engine.check import columns_from_records
 from flyball.engine.contract import Columns, Contract, Layout, Prediction, Table
+from flyball.engine.threads import LARGE_ROWS, MEASURED_ROWS, candidates, choose, seconds_of
 from flyball.errors import Corrupt, Mistake
 
 #: a graph's inputs: float32 (rows, number features) and text (rows, category features); one of them may be absent.
@@ -26,6 +28,8 @@ class Engine:
 
     def __init__(self, contract: Contract, session: Any) -> None:
         self.contract = contract
+        #: another session of the same graph, with more threads, where those were measured to be worth it.
+        self.large: Any = None
         #: the ONNX Runtime session.
         self.session = session
         #: names of the graph's inputs.
@@ -54,12 +58,15 @@ class Engine:
             feeds[NUMBERS] = table.numbers
         if CATEGORIES in self.inputs:
             feeds[CATEGORIES] = table.categories
-        answer: npt.NDArray[np.float32] = self.session.run((OUTPUT,), feeds)[0]
+        session = self.session if self.large is None or table.rows < LARGE_ROWS else self.large
+        answer: npt.NDArray[np.float32] = session.run((OUTPUT,), feeds)[0]
         return answer
 
 
 def load_engine(folder: Path, digest: str | None, *, threads: int = 1) -> Engine:
     """The version in the bundle `folder`, verified against `digest` (None: against its own manifest only), warm.
+
+    `threads`: how many it may use; more than one only for large batches, and only where that is measured to be faster.
 
     A native one in a process of its own, which ends with the engine. Raises `Corrupt` where the bundle is not what was
     written, or its model does not answer its own example row.
@@ -81,10 +88,11 @@ def load_engine(folder: Path, digest: str | None, *, threads: int = 1) -> Engine
 def open_engine(contract: Contract, model: bytes, *, threads: int = 1, name: str = MODEL) -> Engine:
     """An engine from a graph's bytes (those of `compile_model`), warmed up with the contract's example row."""
     try:
-        session = onnxruntime.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
-        engine = Engine(contract, session)
+        engine = Engine(contract, _session(model, 1))
         example = as_table(contract.layout, columns_from_records(contract, [dict(contract.example)]))
         shape = engine.run(example).shape
+        if threads > 1:
+            engine.large = _fastest(engine, model, example, threads)
     except Exception as error:  # the runtime has no root of its own for what it raises
         why = first_line(error)
         raise Corrupt(f"{name}: does not answer its example row ({why}); register the version again") from error
@@ -118,6 +126,21 @@ def as_table(layout: Layout, columns: Columns) -> Table:
 def first_line(error: Exception) -> str:
     """What an error of somebody else's says, cut to one line."""
     return str(error).strip().partition("\n")[0][:300]
+
+
+def _fastest(engine: Engine, model: bytes, example: Table, threads: int) -> Any:
+    """The session for large batches; None where one thread is as good as more."""
+    rows = np.zeros(MEASURED_ROWS, dtype=np.intp)
+    batch = Table(example.layout, example.numbers[rows], example.categories[rows])
+    sessions = {count: engine.session if count == 1 else _session(model, count) for count in candidates(threads)}
+    found = choose(
+        {count: seconds_of(partial(Engine(engine.contract, one).run, batch)) for count, one in sessions.items()}
+    )
+    return sessions[found] if found > 1 else None
+
+
+def _session(model: bytes, threads: int) -> Any:
+    return onnxruntime.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
 
 
 def _options(threads: int) -> Any:

@@ -53,7 +53,7 @@ def stand_in(model: Any, contract: Contract, trained: pd.DataFrame, proving: pd.
     except CannotCompile as error:
         why = f"{error.cause}. {error.mend}"
     else:
-        engine = open_engine(contract, graph, threads=2)
+        engine = open_engine(contract, graph)
         parity = prove(model, engine, rows)
         if parity.passed:
             return Standing(engine=engine, files={MODEL: graph}, parity={**asdict(parity), "engine": "onnx"})

@@ -242,3 +242,15 @@ def test_a_worker_loads_an_engine_without_the_training_side(tmp_path: Path) -> N
         [sys.executable, "-c", program, str(tmp_path / "v1"), digest], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_an_engine_of_more_threads_answers_the_same(tmp_path: Path) -> None:
+    """Whether they were worth it or not; a large batch may go another way than a small one."""
+    contract, files = model_files()
+    digest = write_bundle(tmp_path / "v1", files)
+    one, two = (load_engine(tmp_path / "v1", digest, threads=threads) for threads in (1, 2))
+    two.large = two.large or two.session
+    random = np.random.default_rng(3)
+    columns = {name: random.normal(size=2_000).astype(np.float32) for name in contract.names()}
+    assert one.large is None
+    assert np.array_equal(one.predict(columns).score, two.predict(columns).score)
