@@ -41,7 +41,11 @@ class Tick:
 
 def tick(site: Site, *, now: datetime) -> Tick:
     """One beat. A failed run is recorded and told, and does not end the loop."""
-    carry(site.home, site.database, now=now)
+    try:
+        carry(site.home, site.database, now=now)
+    except OSError:
+        deliver_pending(site, now=now)  # what is wrong with the journal is told all the same
+        raise
     finished = _finish_runs(site, now)
     watching.watch(site, now=now)
     rolled = _roll(site, now)

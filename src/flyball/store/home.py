@@ -27,7 +27,7 @@ class Home:
 
     @property
     def lake(self) -> Path:
-        """Parquet: `lake/{predictions,outcomes}/model=…/date=…/*.parquet`."""
+        """Parquet: `lake/{predictions,outcomes,errors}/model=…/date=…/*.parquet`."""
         return self.path / "lake"
 
     @property
@@ -45,10 +45,16 @@ class Home:
         return self.path / "serving"
 
     def made(self) -> Home:
-        """The same home, existing on disk and readable by its owner only."""
+        """The same home, existing on disk and readable by its owner only.
+
+        What stands where a folder belongs is left to whoever needs the folder: a server answers without its journal.
+        """
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.journal, self.lake, self.runs, self.mlflow, self.serving):
-            folder.mkdir(exist_ok=True)
+            try:
+                folder.mkdir(exist_ok=True)
+            except FileExistsError:
+                continue
         return self
 
 
