@@ -43,11 +43,11 @@ class Roster:
     grants: tuple[Grant, ...] = ()
 
 
-def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generation: int) -> Roster:
+def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generation: int, threads: int = 1) -> Roster:
     """The roster for `wanted`. Versions already in memory are not loaded again.
 
     A model whose live bundle cannot be loaded stays as `have` has it, else as it was last kept on disk; one whose
-    shadow cannot be loaded is served without it. Either way the roster says so.
+    shadow cannot be loaded is served without it. Either way the roster says so. `threads`: as of `load_engine`.
     """
     kept: Mapping[str, Deployment] | None = None
     models: dict[str, Loaded] = {}
@@ -55,10 +55,10 @@ def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generati
     absent: dict[str, str] = {}
     for name, deployment in wanted.items():
         try:
-            models[name] = _loaded(home, deployment, have.models.get(name), degraded)
+            models[name] = _loaded(home, deployment, have.models.get(name), degraded, threads)
         except (FlyballError, OSError) as error:
             kept = read_kept(home) if kept is None else kept
-            last = have.models.get(name) or _last_good(home, kept.get(name), degraded)
+            last = have.models.get(name) or _last_good(home, kept.get(name), degraded, threads)
             now = f"v{last.deployment.live} goes on answering" if last else "the model cannot answer"
             degraded.append(f"{name}: v{deployment.live} cannot be loaded, {now}: {error}")
             if last:
@@ -68,7 +68,7 @@ def load(home: Home, wanted: Mapping[str, Deployment], *, have: Roster, generati
     return Roster(generation=generation, models=models, degraded=tuple(degraded), absent=absent)
 
 
-def _loaded(home: Home, deployment: Deployment, have: Loaded | None, degraded: list[str]) -> Loaded:
+def _loaded(home: Home, deployment: Deployment, have: Loaded | None, degraded: list[str], threads: int) -> Loaded:
     """Raises what `load_engine` raises for the live version."""
     in_memory = (
         {digest: have.engines.get(number) for number, (_, digest) in have.deployment.bundles.items()} if have else {}
@@ -77,7 +77,7 @@ def _loaded(home: Home, deployment: Deployment, have: Loaded | None, degraded: l
     for number in (deployment.live, *deployment.shadow):
         folder, digest = deployment.bundles[number]
         try:
-            engines[number] = in_memory.get(digest) or load_engine(home.path / folder, digest)
+            engines[number] = in_memory.get(digest) or load_engine(home.path / folder, digest, threads=threads)
         except (FlyballError, OSError) as error:
             if number == deployment.live:
                 raise
@@ -85,11 +85,11 @@ def _loaded(home: Home, deployment: Deployment, have: Loaded | None, degraded: l
     return Loaded(deployment=deployment, engines=engines)
 
 
-def _last_good(home: Home, deployment: Deployment | None, degraded: list[str]) -> Loaded | None:
+def _last_good(home: Home, deployment: Deployment | None, degraded: list[str], threads: int) -> Loaded | None:
     if deployment is None:
         return None
     try:
-        return _loaded(home, deployment, None, degraded)
+        return _loaded(home, deployment, None, degraded, threads)
     except (FlyballError, OSError):
         return None
 

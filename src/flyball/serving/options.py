@@ -29,12 +29,17 @@ class Options:
     public: bool = False
     #: (model, its `[serving] auth`): "none" or "token"; models that leave it to the address are not here.
     auth: tuple[tuple[str, str], ...] = ()
+    #: threads a graph may use for large batches (`engine.threads`); more than one only where workers leave cores free.
+    threads: int = 1
     #: how often a worker looks for a new deployment.
     poll_s: float = 0.2
     #: models whose journal lines are on the disk itself before their answers leave (`[serving] durability = "disk"`).
     durable: tuple[str, ...] = ()
     #: model -> share of its predictions that are journaled (`[journal] sample`); all of them where it is not named.
     sample: Mapping[str, float] = field(default_factory=dict)
+    #: paths that Vertex AI asks for predictions and for health; "": none.
+    vertex_predict: str = ""
+    vertex_health: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +60,12 @@ def worker_argv(home: Path, fd: int, index: int, options: Options) -> list[str]:
         *("--home", str(home), "--fd", str(fd), "--index", str(index)),
         *("--max-body-bytes", str(options.max_body_bytes), "--timeout-s", str(options.timeout_s)),
         *("--segment-s", str(options.segment_s), "--max-waiting", str(options.max_waiting)),
-        *("--poll-s", str(options.poll_s)),
+        *("--poll-s", str(options.poll_s), "--threads", str(options.threads)),
         *(part for model in options.models for part in ("--model", model)),
         *(part for model in options.durable for part in ("--durable", model)),
         *(part for model, share in options.sample.items() for part in ("--sample", f"{model}={share}")),
+        *(["--vertex-predict", options.vertex_predict] if options.vertex_predict else []),
+        *(["--vertex-health", options.vertex_health] if options.vertex_health else []),
         *(["--public"] if options.public else []),
         *(part for model, auth in options.auth for part in ("--auth", f"{auth}={model}")),
     ]
@@ -75,9 +82,12 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--segment-s", type=float, default=defaults.segment_s)
     parser.add_argument("--max-waiting", type=int, default=defaults.max_waiting)
     parser.add_argument("--poll-s", type=float, default=defaults.poll_s)
+    parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--durable", action="append", default=[])
     parser.add_argument("--sample", action="append", default=[])
+    parser.add_argument("--vertex-predict", default=defaults.vertex_predict)
+    parser.add_argument("--vertex-health", default=defaults.vertex_health)
     parser.add_argument("--public", action="store_true")
     parser.add_argument("--auth", action="append", default=[])
     given = parser.parse_args(argv)
@@ -88,8 +98,11 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
         models=tuple(given.model),
         max_waiting=given.max_waiting,
         poll_s=given.poll_s,
+        threads=given.threads,
         durable=tuple(given.durable),
         sample={model: float(share) for model, _, share in (item.partition("=") for item in given.sample)},
+        vertex_predict=given.vertex_predict,
+        vertex_health=given.vertex_health,
         public=given.public,
         auth=tuple((model, auth) for auth, _, model in (text.partition("=") for text in given.auth)),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 
+from flyball.engine.threads import cores
 from flyball.serving.options import Options, worker_argv
 from flyball.serving.parent import VARIABLE
 from flyball.serving.sockets import is_local
@@ -76,8 +77,9 @@ def supervise(children: Sequence[Child], *, stop: threading.Event, log: Log) -> 
 def worker_children(home: Home, listening: socket.socket, count: int, options: Options) -> list[Child]:
     """The serving workers of one server as children; they share `listening`, which must stay open meanwhile."""
     fd = listening.fileno()
-    options = replace(options, public=options.public or not is_local(listening))
-    # One thread each: workers are the parallelism, and they share the cores.
+    public = options.public or not is_local(listening)
+    options = replace(options, public=public, threads=max(cores() // count, 1))
+    # One thread each: workers are the parallelism, and they share the cores. Those left over are for large batches.
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return [
         Child(

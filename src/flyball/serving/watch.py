@@ -25,9 +25,10 @@ RETRY_S = 5.0
 class Watch:
     """Follows the database from one thread; every change becomes a whole new roster."""
 
-    def __init__(self, home: Home, models: tuple[str, ...] = ()) -> None:
-        """`models`: only these; empty = all."""
+    def __init__(self, home: Home, models: tuple[str, ...] = (), threads: int = 1) -> None:
+        """`models`: only these; empty = all. `threads`: as of `load_engine`."""
         self._home = home
+        self._threads = threads
         self._only = frozenset(models)
         self._database: Database | None = None
         self._inode = 0
@@ -39,7 +40,9 @@ class Watch:
         self.look()
         if self.roster.generation < 0:
             lost = self.roster.degraded
-            roster = load(self._home, self._mine(read_kept(self._home)), have=self.roster, generation=-1)
+            roster = load(
+                self._home, self._mine(read_kept(self._home)), have=self.roster, generation=-1, threads=self._threads
+            )
             self.roster = replace(roster, degraded=(*lost, *roster.degraded), grants=kept_grants(self._home))
         self.close()
         return self.roster
@@ -78,7 +81,9 @@ class Watch:
             self.roster = replace(before, generation=newest, degraded=(lost,))
             return
         wanted = self._mine(everything)
-        self.roster = replace(load(self._home, wanted, have=before, generation=newest), grants=before.grants)
+        self.roster = replace(
+            load(self._home, wanted, have=before, generation=newest, threads=self._threads), grants=before.grants
+        )
         served = {name: loaded.deployment for name, loaded in self.roster.models.items()}
         failed = wanted.keys() - served.keys()
         keep(self._home, {name: item for name, item in {**everything, **served}.items() if name not in failed})

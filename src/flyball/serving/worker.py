@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
     home = Home(arguments.home).made()
     cells = Cells(metrics_folder(home), arguments.index)
     journals = open_journals(home, arguments.options)
-    watch = Watch(home, arguments.options.models)
+    watch = Watch(home, arguments.options.models, arguments.options.threads)
     watch.start()
     # What is loaded stays; the collector need not look at it again while answers wait.
     gc.collect()
