@@ -6,6 +6,7 @@ looked at value by value (`engine.diagnose`). Types are strict: a text never bec
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from itertools import chain
 from types import NoneType
@@ -24,16 +25,17 @@ _BOOLEAN: frozenset[type] = frozenset({bool, float, int, NoneType})
 _CATEGORY: frozenset[type] = frozenset({str, NoneType})
 
 
-def columns_from_records(contract: Contract, rows: Sequence[Any]) -> Columns:
+def columns_from_records(contract: Contract, rows: Sequence[Any], *, booleans: bool = True) -> Columns:
     """The columns of a list of objects, each `{feature: value}` with every feature and nothing else.
 
+    `booleans`: whether there may be any among the values; numbers are checked faster where there surely is none.
     Raises `Violation`. Values never seen in training (another category, a number out of range) are no violation.
     """
     layout = contract.layout
     width = len(layout.names)
     # As many keys as features, and (since picking succeeds) all features among them: so no unknown one.
     if set(map(type, rows)) == {dict} and set(map(len, rows)) == {width}:
-        table = _in_bulk(layout, rows, layout.of_record)
+        table = _in_bulk(layout, rows, layout.of_record, booleans=booleans)
         if table is not None:
             return table
     return read_records(contract, rows)
@@ -44,34 +46,43 @@ def columns_from_split(
 ) -> Columns:
     """The columns of `{"columns": [...], "data": [[...], ...]}`; the columns may come in any order.
 
-    `booleans`: whether there may be any in `data`; rows of nothing but numbers are faster where there surely is none.
-    Raises `Violation`.
+    `booleans` as for `columns_from_records`. Raises `Violation`.
     """
     layout = contract.layout
     width = len(layout.names)
-    if not booleans and layout.names == layout.numbers == tuple(columns):
-        matrix = _at_once(layout, data)
-        if matrix is not None:
-            return Table(layout, matrix, np.empty((len(matrix), 0), dtype=np.object_))
     if set(map(type, data)) == {list} and set(map(len, data)) == {width} == {len(columns)}:
         try:
             picks = layout.of_columns(columns)
         except (KeyError, TypeError):
             return read_split(contract, columns, data)
-        table = _in_bulk(layout, data, picks)
+        table = _in_bulk(layout, data, picks, booleans=booleans)
         if table is not None:
             return table
     return read_split(contract, columns, data)
 
 
-def _in_bulk(layout: Layout, rows: Sequence[Any], picks: tuple[Pick, Pick]) -> Table | None:
+def _in_bulk(layout: Layout, rows: Sequence[Any], picks: tuple[Pick, Pick], *, booleans: bool) -> Table | None:
     """The whole batch at once; None where anything at all is unusual, to be looked at with care."""
     try:
-        numbers = _numbers(layout, list(map(picks[0], rows)))
-        categories = _categories(layout, list(map(picks[1], rows)))
+        numbers = None if booleans else _packed(layout, rows, picks[0])
+        if numbers is None:
+            numbers = _numbers(layout, list(map(picks[0], rows)))
+        categories = _categories(layout, rows, picks[1])
     except (KeyError, OverflowError):  # a feature is missing; an integer too large for a float
         return None
     return None if numbers is None or categories is None else Table(layout, numbers, categories)
+
+
+def _packed(layout: Layout, rows: Sequence[Any], pick: Pick) -> npt.NDArray[np.float32] | None:
+    """`_numbers` of rows without booleans, which alone `struct` would take for numbers: a third of the time."""
+    pack = struct.Struct(f"{len(layout.numbers)}f").pack
+    in_order = pick is layout.of_list[0] and not layout.categories
+    try:
+        content = b"".join([pack(*row) for row in rows] if in_order else [pack(*pick(row)) for row in rows])
+    except struct.error:  # a value that is missing, or no number
+        return None
+    matrix = np.frombuffer(content, dtype=np.float32).reshape(len(rows), len(layout.numbers))
+    return matrix if fits(layout, matrix) else None
 
 
 def _numbers(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.float32] | None:
@@ -81,19 +92,6 @@ def _numbers(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.fl
     with np.errstate(over="ignore"):  # what overflows float32 is infinite, and seen below
         matrix = np.fromiter(chain.from_iterable(values), np.float32, shape[0] * shape[1]).reshape(shape)
     return matrix if fits(layout, matrix) else None
-
-
-def _at_once(layout: Layout, data: Sequence[Sequence[Any]]) -> npt.NDArray[np.float32] | None:
-    """`_numbers` of rows in the contract's order that hold no boolean, which alone numpy would take for a number."""
-    try:
-        matrix = np.array(data)
-    except (ValueError, OverflowError):  # rows of different lengths; an integer too large
-        return None
-    if matrix.dtype.kind not in "fi" or matrix.shape != (len(data), len(layout.numbers)):
-        return None
-    with np.errstate(over="ignore"):
-        narrow = matrix.astype(np.float32)
-    return narrow if fits(layout, narrow) else None
 
 
 def fits(layout: Layout, matrix: npt.NDArray[np.float32]) -> bool:
@@ -120,11 +118,11 @@ def _number_types(layout: Layout, values: list[tuple[Any, ...]]) -> bool:
     )
 
 
-def _categories(layout: Layout, values: list[tuple[Any, ...]]) -> npt.NDArray[np.object_] | None:
-    shape = (len(values), len(layout.categories))
+def _categories(layout: Layout, rows: Sequence[Any], pick: Pick) -> npt.NDArray[np.object_] | None:
+    shape = (len(rows), len(layout.categories))
     if not shape[1]:
         return np.empty(shape, dtype=np.object_)
-    flat = list(chain.from_iterable(values))
+    flat = list(chain.from_iterable(map(pick, rows)))
     types = set(map(type, flat))
     if not types <= _CATEGORY:
         return None

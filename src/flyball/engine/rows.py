@@ -47,7 +47,7 @@ class Rows:
     __slots__ = (
         *("_answers", "_at", "_bindings", "_classes", "_count", "_inputs", "_integers", "_layout", "_nullable"),
         *("_numbers", "_of_categories", "_of_numbers", "_out", "_pack", "_packed", "_row_bytes", "_session", "_texts"),
-        *("_width",),
+        *("_width", "longest_text"),
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -62,6 +62,8 @@ class Rows:
         self._packed = memoryview(self._numbers.data).cast("B")
         self._pack = struct.Struct(f"={features}f").pack_into
         self._row_bytes = features * _FLOAT_BYTES
+        #: a JSON text longer than this holds more than one usual record; bytes.
+        self.longest_text = 1024 + sum(len(name) + 64 for name in layout.names)
         #: of the records put since the last call: how many, and their categories.
         self._count = 0
         self._texts: list[tuple[str, ...]] = []

@@ -45,15 +45,27 @@ def decode(body: bytes, contract: Contract, now_s: float) -> Asked:
     if type(value) is not dict or "inputs" not in value:
         raise wrong(("inputs",), 'missing; send {"inputs": [{feature: value, ...}, ...]}')
     inputs = value["inputs"]
+    booleans = _may_hold_booleans(body, value, contract)
     try:
         if type(inputs) is list:
-            columns = columns_from_records(contract, inputs)
+            columns = columns_from_records(contract, inputs, booleans=booleans)
             rows = len(inputs)
         else:
-            columns, rows = _split(contract, inputs, booleans=b"true" in body or b"false" in body)
+            columns, rows = _split(contract, inputs, booleans=booleans)
     except Violation as violation:
         raise violated(violation) from None
     return Asked(columns, rows, *keys_and_times(value, rows, now_s), inputs_text(body, value))
+
+
+def _may_hold_booleans(body: bytes, value: Mapping[str, Any], contract: Contract) -> bool:
+    """Whether true or false may stand among the inputs' values."""
+    inputs = value["inputs"]
+    last = next(reversed(inputs), "") if type(inputs) is dict and len(value) == 1 else ""
+    if last == "data" and not contract.layout.categories:
+        # Nothing but data comes after the last quote; where that is within the data, text is refused as a number.
+        quote = body.rfind(b'"')
+        return body.find(b"u", quote) >= 0 or body.find(b"l", quote) >= 0
+    return b"true" in body or b"false" in body
 
 
 def inputs_text(body: bytes, value: Mapping[str, Any]) -> bytes | None:

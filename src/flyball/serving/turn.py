@@ -128,6 +128,8 @@ class Turn:
         started, at_ns = time.perf_counter(), time.time_ns()
         served, arrivals = small.served, self._app.arrivals
         assert served.rows is not None
+        if len(small.body) > served.rows.longest_text:
+            return None
         made = arrivals.new_id(at_ns)
         try:
             value = orjson.loads(small.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -257,13 +258,19 @@ CELL = st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, all
 
 @given(st.lists(st.lists(CELL | st.lists(st.integers(), max_size=2), min_size=2, max_size=4), max_size=4))
 def test_rows_surely_without_booleans_are_understood_all_the_same(data: list[list[Any]]) -> None:
-    """The faster way gives the columns, or the violation, that the careful one gives."""
+    """The faster way gives the columns, or the violation, that the careful one gives; in either form."""
 
-    def found(*, booleans: bool) -> Any:
+    def found(form: Any, *, booleans: bool) -> Any:
         try:
-            columns = columns_from_split(NUMBERS, NUMBERS.names(), data, booleans=booleans)
+            columns = form(booleans=booleans)
         except Violation as violation:
             return [(item.row, item.column, item.message) for item in violation.problems]
         return {name: values.astype(object).tolist() for name, values in columns.items()}
 
-    assert repr(found(booleans=False)) == repr(found(booleans=True))
+    names = NUMBERS.names()
+    records = [dict(zip(names, row, strict=False)) for row in data]
+    for form in (
+        partial(columns_from_split, NUMBERS, names, data),
+        partial(columns_from_records, NUMBERS, records),
+    ):
+        assert repr(found(form, booleans=False)) == repr(found(form, booleans=True))
