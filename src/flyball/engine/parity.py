@@ -15,6 +15,8 @@ from flyball.errors import Mistake
 if TYPE_CHECKING:
     import pandas as pd
 
+#: difference allowed in a row, unless a project says otherwise.
+TOLERANCE = 1e-5
 #: share of rows that may differ: float32 may send a row that lies on a tree's threshold the other way.
 MAX_SHARE = 0.001
 
@@ -36,7 +38,7 @@ class Parity:
     passed: bool
 
 
-def prove(fitted: Any, engine: Engine, frame: pd.DataFrame, *, tolerance: float = 1e-5) -> Parity:
+def prove(fitted: Any, engine: Engine, frame: pd.DataFrame, *, tolerance: float = TOLERANCE) -> Parity:
     """Answer every row of `frame` with both and count differences. Slow: as slow as the model itself.
 
     Use rows the model will meet (held-out ones, missing values and all). Raises `Mistake` for an empty frame.

@@ -9,14 +9,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from flyball.engine.bundle import CONTRACT, MODEL, write_bundle
 from flyball.engine.compile import CannotCompile, compile_model
 from flyball.engine.native_files import native_files
-from flyball.engine.parity import Parity, prove
+from flyball.engine.parity import TOLERANCE, Parity, prove
 from flyball.engine.rebuild import rounded
 from flyball.engine.session import Engine, load_engine, open_engine
 from flyball.errors import Mistake
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flyball.engine.contract import Contract
+
+#: `[serving] engine`.
+Choice = Literal["auto", "onnx", "native"]
+
+_ASKED = 'the project asks for it: [serving] engine = "native"'
 
 #: rows on which an engine is proven equal to the fitted model.
 PARITY_ROWS = 5_000
@@ -41,24 +46,41 @@ class Standing:
     parity: Mapping[str, Any]
 
 
-def stand_in(model: Any, contract: Contract, trained: pd.DataFrame, proving: pd.DataFrame, folder: Path) -> Standing:
+def stand_in(
+    model: Any,
+    contract: Contract,
+    trained: pd.DataFrame,
+    proving: pd.DataFrame,
+    folder: Path,
+    *,
+    choice: Choice = "auto",
+    tolerance: float = TOLERANCE,
+) -> Standing:
     """The engine for `model`, proven on the last rows of `proving`. `trained`: the rows it was fitted on.
 
-    `folder`, which must not exist, is where a native model lies until its bundle is written; see `dismiss`. Raises
-    `Mistake` for a model that can be served in neither way.
+    `folder`, which must not exist, is where a native model lies until its bundle is written; see `dismiss`. `choice`
+    and `tolerance`: `[serving] engine` and `parity_tolerance`. Raises `Mistake` for a model that cannot be served so.
     """
     rows = proving.tail(PARITY_ROWS)
+    if choice == "native":
+        return _natively(model, contract, trained, rows, folder, tolerance, _ASKED)
     try:
         graph = compile_model(model, contract)
     except CannotCompile as error:
-        why = f"{error.cause}. {error.mend}"
-    else:
-        engine = open_engine(contract, graph)
-        parity = prove(model, engine, rows)
-        if parity.passed:
-            return Standing(engine=engine, files={MODEL: graph}, parity={**asdict(parity), "engine": "onnx"})
-        why = f"as an ONNX graph it answers otherwise: {_differs(parity)}"
-    return _natively(model, contract, trained, rows, folder, why)
+        if choice == "onnx":
+            raise
+        return _natively(model, contract, trained, rows, folder, tolerance, f"{error.cause}. {error.mend}")
+    engine = open_engine(contract, graph)
+    parity = prove(model, engine, rows, tolerance=tolerance)
+    if parity.passed:
+        return Standing(engine=engine, files={MODEL: graph}, parity={**asdict(parity), "engine": "onnx"})
+    if choice == "onnx":
+        raise Mistake(
+            f"the compiled model is not the fitted one: {_differs(parity)}; train on float32 columns, drop scalers before "
+            'trees, use another estimator, allow more by [serving] parity_tolerance, or serve it natively: engine = "auto"'
+        )
+    why = f"as an ONNX graph it answers otherwise: {_differs(parity)}"
+    return _natively(model, contract, trained, rows, folder, tolerance, why)
 
 
 def dismiss(standing: Standing, folder: Path) -> None:
@@ -70,17 +92,23 @@ def dismiss(standing: Standing, folder: Path) -> None:
 
 
 def _natively(
-    model: Any, contract: Contract, trained: pd.DataFrame, rows: pd.DataFrame, folder: Path, why: str
+    model: Any,
+    contract: Contract,
+    trained: pd.DataFrame,
+    rows: pd.DataFrame,
+    folder: Path,
+    tolerance: float,
+    why: str,
 ) -> Standing:
     files = native_files(model, contract, trained, why=why, project=Path.cwd())
     digest = write_bundle(folder, {**files, CONTRACT: orjson.dumps(contract.to_json())})
     engine = load_engine(folder, digest)
     # Requests hold numbers in float32, so the question is what the model says to those.
-    parity = prove(model, engine, rounded(rows, contract.names()))
+    parity = prove(model, engine, rounded(rows, contract.names()), tolerance=tolerance)
     if not parity.passed:
         raise Mistake(
-            f"{type(model).__name__} cannot be compiled ({why}), and in a process of its own it is not the fitted model "
-            f"either: {_differs(parity)}; does it answer by what it has seen before, or by chance?"
+            f"{type(model).__name__} is not served as a graph ({why}), and in a process of its own it does not answer as "
+            f"it does here: {_differs(parity)}; does it answer by what it has seen before, or by chance?"
         )
     return Standing(engine=engine, files=files, parity={**asdict(parity), "engine": "native", "why": why})
 

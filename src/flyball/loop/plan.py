@@ -7,17 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 from flyball.pipeline.execute import StepCall, calls_of
-from flyball.project.records import PipelineSettings
+from flyball.project.records import PipelineSettings, ServingSettings
 from flyball.project.steps import StepDeclaration, upstream
 
 REFIT = "refit."
 
 
 def candidate_calls(
-    declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str, refit: bool
+    declarations: Sequence[StepDeclaration],
+    pipeline: PipelineSettings,
+    *,
+    model: str,
+    refit: bool,
+    serving: ServingSettings | None = None,
 ) -> tuple[StepCall, ...]:
     """The user's steps in order, then the candidate's bundle. `refit`: what passes will be trained once more."""
-    bundle = _bundle_call("deploy.bundle", declarations, pipeline, model=model, prefix="", profiled=not refit)
+    bundle = _bundle_call(
+        "deploy.bundle", declarations, pipeline, model=model, prefix="", profiled=not refit, serving=serving
+    )
     return (*calls_of(declarations), bundle)
 
 
@@ -34,7 +41,11 @@ def score_call(pipeline: PipelineSettings, *, champions: Sequence[Mapping[str, A
 
 
 def refit_calls(
-    declarations: Sequence[StepDeclaration], pipeline: PipelineSettings, *, model: str
+    declarations: Sequence[StepDeclaration],
+    pipeline: PipelineSettings,
+    *,
+    model: str,
+    serving: ServingSettings | None = None,
 ) -> tuple[StepCall, ...]:
     """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model."""
     again = _changed_by_refit(declarations, pipeline.model)
@@ -49,7 +60,10 @@ def refit_calls(
         for call in calls_of(declarations)
         if call.name in again
     ]
-    return (*calls, _bundle_call("refit.deploy.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again))
+    bundle = _bundle_call(
+        "refit.deploy.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again, serving=serving
+    )
+    return (*calls, bundle)
 
 
 def track_call(
@@ -85,14 +99,20 @@ def _bundle_call(
     prefix: str,
     profiled: bool = True,
     again: set[str] | None = None,
+    serving: ServingSettings | None = None,
 ) -> StepCall:
-    """Its table is the model step's first input; the held-out table, where there is one, keeps its rows out."""
+    """Its table is the model step's first input; the held-out table, where there is one, keeps its rows out.
+
+    `serving`: which engine the project asks for; None: what a project asks for that says nothing.
+    """
     table = next((item.needs[0] for item in declarations if item.name == pipeline.model and item.needs), pipeline.model)
     inputs = {
         "model": prefix + pipeline.model,
         "table": prefix + table if again and table in again else table,
     }
     constants: dict[str, Any] = {"name": model, "timezone": pipeline.timezone, "profiled": profiled}
+    if serving is not None:
+        constants |= {"engine": serving.engine, "tolerance": serving.parity_tolerance}
     if pipeline.holdout is None:
         constants["holdout"] = None
     else:

@@ -160,7 +160,7 @@ def _release(attempt: _Attempt) -> Release:
     site, run, checkpoint = attempt.site, attempt.run, attempt.checkpoint
     pipeline = site.project.pipeline
     calls: tuple[StepCall, ...] = plan.candidate_calls(
-        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit
+        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
     )
     made = attempt.execute(calls)
     candidate = attempt.value(made["deploy.bundle"])
@@ -170,7 +170,7 @@ def _release(attempt: _Attempt) -> Release:
     checkpoint("judged")
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
-        again = (*calls, *plan.refit_calls(attempt.steps, pipeline, model=site.model))
+        again = (*calls, *plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=site.project.serving))
         chosen = attempt.value(attempt.execute(again)["refit.deploy.bundle"])
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")

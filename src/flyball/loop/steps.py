@@ -21,9 +21,10 @@ from flyball.engine.bundle import write_bundle
 from flyball.engine.contract import Contract, Task
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract, label_kind_of
+from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
-from flyball.loop.engines import dismiss, stand_in
+from flyball.loop.engines import Choice, dismiss, stand_in
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
 from flyball.store import moment, stamp
@@ -42,12 +43,15 @@ def bundle(
     timezone: str,
     profiled: bool,
     twin: Mapping[str, Any] | None = None,
+    engine: Choice = "auto",
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Contract, engine, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
     `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, what passed the gate.
-    `profiled`: with the reference that drift is judged against; what a refit will replace needs none.
+    `profiled`: with the reference that drift is judged against; what a refit will replace needs none. `engine` and
+    `tolerance`: as `[serving]` of the project says.
     """
     names = run.model
     rows = _frame(table, "the model step's input")
@@ -69,7 +73,7 @@ def bundle(
     )
     proving = held_out if len(held_out) else trained
     draft = run.folder / "native"
-    standing = stand_in(model, contract, trained, proving, draft)
+    standing = stand_in(model, contract, trained, proving, draft, choice=engine, tolerance=tolerance)
     disagreement = _disagreement(standing.engine, run, twin, proving) if twin else None
     folder = run.folder / "bundle"
     digest = write_bundle(

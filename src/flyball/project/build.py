@@ -54,6 +54,8 @@ def build_project(directory: Path, values: Values, steps: Steps) -> Project:
             workers=values["serving"]["workers"],
             max_body_bytes=int(values["serving"]["max_body_mb"] * MEGABYTE),
             timeout_s=values["serving"]["timeout_s"],
+            engine=values["serving"]["engine"],
+            parity_tolerance=values["serving"]["parity_tolerance"],
             durability=values["serving"]["durability"],
             auth=values["serving"]["auth"],
         ),

@@ -142,6 +142,12 @@ class ServingSettings:
     workers: int
     max_body_bytes: int
     timeout_s: float
+    #: what answers for a fitted model: "onnx", its graph, or it is refused; "native", the model itself, in a process of
+    #: its own; "auto", its graph where that is proven equal, else the model itself. Of the next version that is trained.
+    engine: Literal["auto", "onnx", "native"]
+    #: difference allowed in a row before it counts as another answer: of a probability; of a value, relative to
+    #: max(1, |value|). One row in a thousand may differ by more.
+    parity_tolerance: float
     #: what survives what: "process": an answered prediction survives the death of any process; "disk": that of the
     #: machine too, as its journal line is on the disk before the answer leaves. A server reads it when it starts.
     durability: Literal["process", "disk"]

@@ -156,6 +156,8 @@ SCHEMA: dict[str, Shape] = {
         "workers": Key(reader=read.integer(1, 256), default=2),
         "max_body_mb": Key(reader=read.number(0, 1_024, open_ends=True), default=16.0),
         "timeout_s": Key(reader=read.number(0, 3_600, open_ends=True), default=10.0),
+        "engine": Key(reader=read.one_of("auto", "onnx", "native"), default="auto"),
+        "parity_tolerance": Key(reader=read.number(0, 1, open_ends=True), default=1e-5),
         "durability": Key(reader=read.one_of("process", "disk"), default="process"),
         "auth": Key(reader=read.one_of("none", "token")),  # by the address: loopback asks for nothing
     },

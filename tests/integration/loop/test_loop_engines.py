@@ -55,12 +55,12 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
     """Fits a model and lets its engine stand in for it; ends that with the test."""
     made: list[Standing] = []
 
-    def stood(model: Any, frame: pd.DataFrame = FRAME) -> Standing:
+    def stood(model: Any, frame: pd.DataFrame = FRAME, **asked: Any) -> Standing:
         fitted = model.fit(frame, Y)
         contract = infer_contract(
             frame, model="m", task="binary", features=list(frame), classes=classes_of(fitted), positive="1"
         )
-        made.append(stand_in(fitted, contract, frame, frame, tmp_path / "native"))
+        made.append(stand_in(fitted, contract, frame, frame, tmp_path / "native", **asked))
         return made[-1]
 
     yield stood
@@ -122,6 +122,33 @@ def test_a_native_model_is_loaded_again_from_its_bundle(stand: Stand, tmp_path: 
     again.close()
 
 
+def test_a_project_may_ask_for_the_model_itself(stand: Stand) -> None:
+    """Though a graph would do."""
+    standing = stand(LogisticRegression(), FRAME[["x", "code"]], choice="native")
+    assert standing.parity["engine"] == "native"
+    assert standing.parity["why"] == 'the project asks for it: [serving] engine = "native"'
+
+
+def test_a_project_may_ask_for_a_graph_or_nothing(stand: Stand) -> None:
+    """The model that cannot be compiled, and the one whose graph answers otherwise, are refused with the reason."""
+    with pytest.raises(Mistake, match=r"cannot be compiled to ONNX: its categorical_features="):
+        stand(HistGradientBoostingClassifier(max_iter=5, categorical_features=[2]), choice="onnx")
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(60, random_state=0, n_jobs=1))
+    with pytest.raises(
+        Mistake, match=r'not the fitted one: \d+ of 2000 rows differ by more than 1e-05 .*engine = "auto"'
+    ):
+        stand(forest, choice="onnx")
+
+
+def test_what_counts_as_another_answer_is_the_projects_to_say(stand: Stand) -> None:
+    """A forest whose rows flip by a few votes of 60 is its graph to who allows a tenth."""
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(60, random_state=0, n_jobs=1))
+    standing = stand(forest, choice="onnx", tolerance=0.1)
+    assert standing.parity["engine"] == "onnx"
+    assert standing.parity["tolerance"] == 0.1
+    assert standing.parity["max_difference"] > 1e-3
+
+
 class Moody(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
     """Answers by how many rows it has been asked so far."""
 
@@ -138,5 +165,7 @@ class Moody(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn sh
 
 def test_a_model_that_answers_otherwise_natively_too_is_refused(stand: Stand) -> None:
     """What cannot be proven is not served."""
-    with pytest.raises(Mistake, match=r"Moody cannot be compiled .* nor|not the fitted model either: 2000 of 2000"):
+    with pytest.raises(
+        Mistake, match=r"(?s)Moody is not served as a graph \(.*does not answer as it does here: 2000 of 2000"
+    ):
         stand(Moody())
