@@ -6,20 +6,25 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flyball.journal.line import NO_MODEL, encode_outcomes
 from flyball.serving.access import Door, by_digest
+from flyball.serving.answer import Answer, json_answer
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
+from flyball.serving.dialect import score_in
+from flyball.serving.dialects import NATIVE, spoken_at
+from flyball.serving.directory import Directory
 from flyball.serving.models import Roster
-from flyball.serving.native import Asked
 from flyball.serving.outcomes import Kept, decode_outcomes
-from flyball.serving.pages import Answer, json_answer, page
+from flyball.serving.pages import page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
 from flyball.serving.refusals import Refusals, places
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
-from flyball.serving.routes import ROUTES, match
+from flyball.serving.routes import Table, routes
 from flyball.serving.served import LIVE, Served, lines, own_lines, response, status_line
 from flyball.serving.shadows import Shadows
 from flyball.serving.turn import Connection, Small, Turn
@@ -28,7 +33,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flyball.engine.contract import Prediction
+    from flyball.serving.batching import Gathering
+    from flyball.serving.dialect import Dialect, Encode
     from flyball.serving.metrics import Metrics
+    from flyball.serving.native import Asked
     from flyball.serving.options import Options
     from flyball.serving.protocol import Head
     from flyball.serving.writing import Journals
@@ -36,9 +44,13 @@ if TYPE_CHECKING:
 #: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
 INLINE_BYTES = 256 * 1024
 
+#: rows up to which a header repeats their ids, in protocols whose answers have no place for them.
+MOST_IDS = 100
+
 _CLOSE = (b"connection", b"close")
 _INTERNAL = "something failed here, not in the request; the server's log has more under this request's id"
 
+Result = TypeVar("Result")
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -81,8 +93,8 @@ class App:
         self._executor = executor
         self._log = log
         self._served: dict[str, Served] = {}
-        #: whole path of a predict request -> its model.
-        self._hot: dict[str, Served] = {}
+        self.table = Table(routes(vertex_predict=options.vertex_predict, vertex_health=options.vertex_health))
+        self._directory = Directory(self.table, {}, {})
         #: the same as it stands in a request line, for `protocol`; and where a token is asked for.
         self.direct: dict[bytes, Served] = {}
         self.guarded: dict[bytes, Served] = {}
@@ -100,18 +112,22 @@ class App:
         }
         self._metrics.serves([line for item in served.values() for line in item.versions()])
         self._served = served
-        self._hot = {item.path: item for item in served.values()}
+        self._directory = Directory(self.table, served, roster.absent)
         options = self.options
         self.door = Door(public=options.public, auth=dict(options.auth), grants=by_digest(roster.grants))
-        # Where an answer waits for the disk, it cannot be given at once.
-        short = {path.encode(): item for path, item in self._hot.items() if not item.durable}
+        # Where an answer waits for the disk, or for another process, it cannot be given at once.
+        native = {path: item for path, (item, dialect) in self._directory.predict.items() if dialect is NATIVE}
+        short = {
+            path.encode(): item for path, item in native.items() if item and item.gathering is None and not item.durable
+        }
         self.guarded = {path: item for path, item in short.items() if self.door.asks("predict", item.model)}
         self.direct = {path: item for path, item in short.items() if path not in self.guarded}
         self.heads.clear()
         self.roster = roster
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        served = self._hot.get(scope["path"])
+        target = self._directory.predict.get(scope["path"])
+        served = target.served if target else None
         headers: Headers = dict(scope["headers"])
         at_ns = time.time_ns()
         made = self.arrivals.new_id(at_ns)
@@ -121,8 +137,9 @@ class App:
         try:
             if len(self.waiting) > self.options.max_waiting:
                 raise later("overloaded", f"more than {self.options.max_waiting} requests are waiting; come back soon")
-            if served is not None and scope["method"] == "POST":
-                await self._predict(served, headers, asked_by, made, receive, send)
+            if target is not None and scope["method"] == "POST":
+                served = served or self._directory.picked(headers, scope.get("query_string", b""))
+                await self._predict(served, target.dialect, headers, asked_by, made, receive, send)
             else:
                 await self._other(scope, headers, asked_by, made, receive, send)
         except Problem as problem:
@@ -143,21 +160,63 @@ class App:
         self._values[self._in_flight] += requests
 
     async def _predict(
-        self, served: Served, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
+        self,
+        served: Served,
+        dialect: Dialect,
+        headers: Headers,
+        asked_by: str,
+        made: str,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self.door.check(headers, "predict", served.model)
         body = await self.bodies.read(headers, receive)
+        if dialect is not NATIVE or served.gathering is not None:
+            await self._predict_in(dialect, served, headers, asked_by, made, body, send)
+            return
         started, at_ns = time.perf_counter(), time.time_ns()
         if len(body) <= INLINE_BYTES:
             scored = score(served, body, at_ns / 1e9)
         else:
-            scored = await self._score_aside(served, body, at_ns / 1e9)
+            scored = await self._aside(partial(score, served, body, at_ns / 1e9))
         answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
         if served.durable:
             await served.journal.settled(self.options.timeout_s)
         head = [*served.headers, *self._headers(headers, asked_by, answer)]
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": answer})
+
+    async def _predict_in(
+        self,
+        dialect: Dialect,
+        served: Served,
+        headers: Headers,
+        asked_by: str,
+        made: str,
+        body: bytes,
+        send: Send,
+    ) -> None:
+        """The same in another protocol than the native one: another decoding, another encoding, nothing else."""
+        started, at_ns = time.perf_counter(), time.time_ns()
+        contract, now_s = served.engine.contract, at_ns / 1e9
+        work = partial(score_in, dialect, served.engine, body, headers, now_s)
+        if served.gathering is not None:
+            scored, encode = await self._gathered(
+                served.gathering, partial(dialect.decode, body, headers, contract, now_s), len(body)
+            )
+        else:
+            scored, encode = work() if len(body) <= INLINE_BYTES else await self._aside(work)
+        ids = item_ids(headers, served.model, made, scored[0].rows)
+        answer = encode(scored[1], served.version, ids)
+        self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started, said=answer.body)
+        if served.durable:
+            await served.journal.settled(self.options.timeout_s)
+        about = [item for item in served.headers if item[0] != b"content-type"]
+        if len(ids) <= MOST_IDS:
+            about.append((b"x-flyball-ids", ",".join(ids).encode()))
+        if dialect.variant_header is not None:
+            about.append((dialect.variant_header, LIVE.encode()))
+        await self._send(replace(answer, headers=[*answer.headers, *about]), headers, asked_by, send)
 
     def answer_directly(self, small: Small, *, close: bool) -> bytes:
         """`_predict` for a small body that is here already: the whole HTTP response."""
@@ -201,9 +260,16 @@ class App:
             headers.append(_CLOSE)
         return headers
 
-    async def _score_aside(self, served: Served, body: bytes, now_s: float) -> tuple[Asked, Prediction]:
+    async def _gathered(
+        self, gathering: Gathering, decode: Callable[[], tuple[Asked, Encode]], size: int
+    ) -> tuple[tuple[Asked, Prediction], Encode]:
+        """`score_in` where the model answers from a process of its own, several requests at a time."""
+        asked, encode = decode() if size <= INLINE_BYTES else await self._aside(decode)
+        return (asked, await gathering.predict(asked.columns)), encode
+
+    async def _aside(self, work: Callable[[], Result]) -> Result:
         loop = asyncio.get_running_loop()
-        scored = loop.run_in_executor(self._executor, score, served, body, now_s)
+        scored = loop.run_in_executor(self._executor, work)
         try:
             return await asyncio.wait_for(scored, self.options.timeout_s)
         except TimeoutError:
@@ -212,23 +278,19 @@ class App:
     async def _other(
         self, scope: Scope, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
     ) -> None:
-        found = match(scope["path"])
+        found = self.table.match(scope["path"])
         if found is None:
-            there = ", ".join(f"{route.method} {route.path}" for route in ROUTES)
+            there = ", ".join(f"{route.method} {route.path}" for route in self.table.routes)
             raise Problem("no-such-route", f"there is nothing at this path; there is {there}")
-        routes, model = found
-        route = routes.get(scope["method"])
+        route = found.routes.get(scope["method"])
         if route is None:
-            allow = ", ".join(sorted(routes))
+            allow = ", ".join(sorted(found.routes))
             raise Problem("method", f"this route takes {allow}", headers=[(b"allow", allow.encode())])
-        if model is not None and model in self.roster.absent:
-            raise later("not-loaded", self.roster.absent[model], 5)
-        if model is not None and model not in self._served:
-            raise Problem("no-such-model", f"no such model; {_there(self._served)}")
-        if route.name == "outcomes" and model is not None:
-            answer = await self._outcomes(model, headers, made, receive)
+        served = self._directory.of(found, headers, scope.get("query_string", b""))
+        if route.name == "outcomes" and served is not None:
+            answer = await self._outcomes(served.model, headers, made, receive)
         else:
-            answer = await page(route.name, self)
+            answer = await page(route.name, self, served)
         await self._send(answer, headers, asked_by, send)
 
     async def _outcomes(self, model: str, headers: Headers, made: str, receive: Receive) -> Answer:
@@ -259,8 +321,8 @@ class App:
 
     def _named(self, path: str) -> str:
         """The deployed model that a path names."""
-        found = match(path)
-        model = found[1] if found else None
+        found = self.table.match(path)
+        model = found.model if found else None
         return model if model and (model in self._served or model in self.roster.absent) else NO_MODEL
 
     def _refusal(
@@ -294,13 +356,10 @@ class App:
                 "cause": _where(cause),
             }
         )
-        return Answer(
-            body=problem.body(asked_by), content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers
-        )
-
-
-def _there(models: Collection[str]) -> str:
-    return f"there is: {', '.join(sorted(models))}" if models else "none is deployed yet"
+        target = self._directory.predict.get(path)
+        dialect = target.dialect if target else spoken_at(path)
+        body = problem.body(asked_by, dialect.refuse(problem))
+        return Answer(body=body, content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers)
 
 
 def _where(error: Exception | None) -> str | None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flyball.engine.contract import Contract, Feature, Kind
+from flyball.engine.contract import Contract
+from flyball.serving.dialect import Dialect
 from flyball.serving.problem import KINDS, phrase
-from flyball.serving.routes import MODEL, ROUTES, Route
+from flyball.serving.routes import MODEL, VERSION, Route
+from flyball.serving.schemas import row_schema
 
-_JSON_TYPES: Mapping[Kind, str] = {"number": "number", "integer": "integer", "boolean": "boolean", "category": "string"}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
-#: levels of a category that the document lists.
-_LEVELS = 50
+#: what any predict request may be refused with.
+_REFUSALS = (400, 413, 415, 422, 503, 504)
+_TARGET = "X-Amzn-SageMaker-Target-Model"
+
+#: model -> its live version and what that takes.
+Models = Mapping[str, tuple[int, Contract]]
 
 
-def openapi(models: Mapping[str, tuple[int, Contract]]) -> dict[str, Any]:
-    """The document for what is live now: model -> (version, contract)."""
+def openapi(models: Models, routes: Sequence[Route]) -> dict[str, Any]:
+    """The document for what is live now."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
-        for name in models if MODEL in route.path else (None,):
-            path = route.path.replace(MODEL, name) if name else route.path
-            operation = _operation(route, *((name, *models[name]) if name else (None, 0, None)))
-            paths.setdefault(path, {})[route.method.lower()] = operation
+    for route in routes:
+        for path, about in _places(route, models):
+            paths.setdefault(path, {})[route.method.lower()] = _operation(route, about)
     schemas = {f"{name}-row": row_schema(contract) for name, (_, contract) in models.items()}
     return {
         "openapi": "3.1.0",
@@ -32,106 +35,89 @@ def openapi(models: Mapping[str, tuple[int, Contract]]) -> dict[str, Any]:
     }
 
 
-def row_schema(contract: Contract) -> dict[str, Any]:
-    """JSON Schema of one row: every feature required, nothing else allowed; ranges seen in training as notes."""
-    return {
-        "type": "object",
-        "properties": {feature.name: _feature(feature) for feature in contract.features},
-        "required": list(contract.names()),
-        "additionalProperties": False,
-        "examples": [dict(contract.example)],
+def _places(route: Route, models: Models) -> Iterable[tuple[str, Models]]:
+    """The real paths of a route, each with the models that it is about."""
+    if MODEL not in route.path:
+        return [(route.path, models if route.picks else {})]
+    return [
+        (route.path.replace(MODEL, name).replace(VERSION, str(version)), {name: (version, contract)})
+        for name, (version, contract) in models.items()
+    ]
+
+
+def _operation(route: Route, about: Models) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": "-".join([route.dialect.name if route.dialect else route.name, *_told_apart(route, about)]),
+        "tags": [route.dialect.name if route.dialect else "server"],
     }
-
-
-def _feature(feature: Feature) -> dict[str, Any]:
-    kind = _JSON_TYPES[feature.kind]
-    schema: dict[str, Any] = {"type": [kind, "null"] if feature.nullable else kind}
-    if feature.low is not None and feature.high is not None:
-        # Not minimum and maximum: values outside are answered, and watched.
-        schema["description"] = f"In training: {feature.low:g} to {feature.high:g}."
-        schema["x-range-seen"] = [feature.low, feature.high]
-    if feature.levels:
-        shown = feature.levels[:_LEVELS]
-        more = f", and {len(feature.levels) - _LEVELS} more" if len(feature.levels) > _LEVELS else ""
-        schema["description"] = f"In training: {', '.join(shown)}{more}."
-        schema["x-levels-seen"] = list(shown)
-    return schema
-
-
-def _operation(route: Route, model: str | None, version: int, contract: Contract | None) -> dict[str, Any]:
-    operation: dict[str, Any] = {"summary": route.summary, "operationId": f"{route.name}{'-' + model if model else ''}"}
-    if contract is not None and route.name == "predict":
-        operation["description"] = f"Version {version} is live; it answers {_says(contract)}."
-        operation["requestBody"] = _body(_predict_request(contract), {"inputs": [dict(contract.example)]})
-        operation["responses"] = _responses(200, _answer(contract), 400, 413, 422, 503, 504)
+    if route.picks and len(about) > 1:
+        operation["parameters"] = _picking(about)
+    missing = (404, 503) if MODEL in route.path or route.picks else ()
+    if route.dialect is not None and about:
+        operation |= _predicting(route.dialect, about)
     elif route.name == "outcomes":
         example = {"outcomes": [{"id": "an id from an answer", "value": 1}]}
-        operation["requestBody"] = _body({"$ref": "#/components/schemas/Outcomes"}, example)
-        operation["responses"] = _responses(202, {"$ref": "#/components/schemas/Accepted"}, 400, 413, 422, 503)
+        schema = {"$ref": "#/components/schemas/Outcomes"}
+        operation["requestBody"] = _body({"application/json": (schema, example)})
+        operation["responses"] = _responses(202, _json({"$ref": "#/components/schemas/Accepted"}), 400, 413, 422, 503)
     else:
-        operation["responses"] = _responses(200, None, *((503,) if route.name == "readyz" else ()))
+        ready = (503,) if route.name in ("readyz", "v2-ready") else ()
+        operation["responses"] = _responses(200, {}, *missing, *ready)
     return operation
 
 
-def _says(contract: Contract) -> str:
-    if contract.task == "binary":
-        return f"the probability of {contract.positive}"
-    return "the class and the probability of each" if contract.task == "multiclass" else "the value"
+def _told_apart(route: Route, about: Models) -> list[str]:
+    """What makes an operation's id its own."""
+    if route.picks:
+        return [] if route.dialect else [route.path.strip("/").replace("/", "-")]
+    return [*about, *(["version"] if VERSION in route.path else [])]
 
 
-def _predict_request(contract: Contract) -> dict[str, Any]:
-    row = {"$ref": f"#/components/schemas/{contract.model}-row"}
-    split = {
-        "type": "object",
-        "properties": {
-            "columns": {"type": "array", "items": {"enum": list(contract.names())}},
-            "data": {"type": "array", "items": {"type": "array"}},
-        },
-        "required": ["columns", "data"],
-        "additionalProperties": False,
+def _picking(about: Models) -> list[dict[str, Any]]:
+    schema = {"enum": list(about)}
+    return [
+        {"in": "query", "name": "model", "schema": schema, "required": True, "description": "One of several models."},
+        {"in": "header", "name": _TARGET, "schema": schema, "description": "The same, before the query."},
+    ]
+
+
+def _predicting(dialect: Dialect, about: Models) -> dict[str, Any]:
+    """Body, answers and words of a predict route; where several models may be picked, those of any."""
+    described = {name: dialect.describe(contract) for name, (_, contract) in about.items()}
+    live = [f"{name}: version {about[name][0]} is live; it answers {item.says}." for name, item in described.items()]
+    first = next(iter(described.values()))
+    requests = {
+        media: (_any(item.requests[media][0] for item in described.values()), example)
+        for media, (_, example) in first.requests.items()
     }
-    text = {"type": "string"}
-    time = {"type": "string", "format": "date-time"}
+    answers = {media: _any(item.answers[media] for item in described.values()) for media in first.answers}
     return {
-        "type": "object",
-        "properties": {
-            "inputs": {"oneOf": [{"type": "array", "items": row, "minItems": 1}, split]},
-            "key": {
-                "description": "The entity, of all rows or of each.",
-                "oneOf": [text, {"type": "array", "items": text}],
-            },
-            "timestamp": {
-                "description": "When it happened, of all rows or of each; without it, now.",
-                "oneOf": [time, {"type": "array", "items": time}],
-            },
-        },
-        "required": ["inputs"],
-        "additionalProperties": False,
+        "description": " ".join([*live, first.note]),
+        "x-models": list(about),
+        "requestBody": _body(requests),
+        "responses": _responses(200, answers, 404, *_REFUSALS),
     }
 
 
-def _answer(contract: Contract) -> dict[str, Any]:
-    item = {"enum": list(contract.classes)} if contract.task == "multiclass" else {"type": "number"}
-    properties: dict[str, Any] = {
-        "model": {"const": contract.model},
-        "version": {"type": "integer"},
-        "variant": {"type": "string"},
-        "predictions": {"type": "array", "items": item},
-        "ids": {"type": "array", "items": {"type": "string"}},
-    }
-    if contract.task == "multiclass":
-        properties["probabilities"] = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _any(schemas: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    found = list(schemas)
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
-def _body(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+def _json(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"application/json": schema}
 
 
-def _responses(good: int, schema: dict[str, Any] | None, *bad: int) -> dict[str, Any]:
-    content = {"content": {"application/json": {"schema": schema}}} if schema else {}
+def _body(requests: Mapping[str, tuple[dict[str, Any], Any]]) -> dict[str, Any]:
+    content = {media: {"schema": schema, "example": example} for media, (schema, example) in requests.items()}
+    return {"required": True, "content": content}
+
+
+def _responses(good: int, answers: Mapping[str, dict[str, Any]], *bad: int) -> dict[str, Any]:
+    content = {"content": {media: {"schema": schema} for media, schema in answers.items()}} if answers else {}
     responses: dict[str, Any] = {str(good): {"description": phrase(good), **content}}
-    for status in bad:
+    for status in sorted(set(bad)):
         titles = " or ".join(title for code, title in KINDS.values() if code == status)
         problem = {"application/problem+json": {"schema": _PROBLEM}}
         responses[str(status)] = {"description": titles, "content": problem}

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from flyball.serving import metrics
+from flyball.serving.answer import Answer, json_answer
+from flyball.serving.inventory import OF_MODEL, OF_SERVER
 from flyball.serving.openapi import openapi
 
 if TYPE_CHECKING:
     from flyball.serving.app import App
     from flyball.serving.routes import RouteName
-
-JSON = b"application/json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A whole response."""
-
-    body: bytes
-    content_type: bytes = JSON
-    status: int = 200
-    headers: Sequence[tuple[bytes, bytes]] = ()
+    from flyball.serving.served import Served
 
 
-def json_answer(value: Any, *, status: int = 200) -> Answer:
-    return Answer(body=orjson.dumps(value), status=status)
-
-
-async def page(name: RouteName, app: App) -> Answer:
-    """The answer of a route that takes no body."""
+async def page(name: RouteName, app: App, served: Served | None) -> Answer:
+    """The answer of a route that takes no body; `served` is the model that it is about."""
+    if served is not None:
+        return OF_MODEL[name](served)
+    if name in OF_SERVER:
+        return OF_SERVER[name](app)
     return await _PAGES[name](app)
 
 
@@ -92,7 +80,7 @@ async def described(app: App) -> Answer:
         name: (loaded.deployment.live, loaded.engines[loaded.deployment.live].contract)
         for name, loaded in app.roster.models.items()
     }
-    return json_answer(openapi(contracts))
+    return json_answer(openapi(contracts, app.table.routes))
 
 
 def _journal_faults(app: App) -> list[str]:

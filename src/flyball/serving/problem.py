@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -19,17 +19,21 @@ KINDS: dict[str, tuple[int, str]] = {
     "not-json": (400, "The body is not JSON"),
     "unauthorized": (401, "A token is needed"),
     "forbidden": (403, "The token opens something else"),
+    "malformed": (400, "The body cannot be read"),
     "no-such-model": (404, "No such model"),
+    "no-such-version": (404, "No such version"),
     "no-such-route": (404, "No such route"),
     "method": (405, "The route does not take this method"),
     "slow-head": (408, "The request's head did not arrive in time"),
     "slow-body": (408, "The body did not arrive in time"),
     "too-large": (413, "The body is too large"),
+    "media": (415, "The content type cannot be read"),
     "contract": (422, "The request violates the contract"),
     "long-head": (431, "The request's head is too long"),
     "internal": (500, "Something failed inside the server"),
     "overloaded": (503, "Too many requests are waiting"),
     "not-loaded": (503, "The model cannot be loaded"),
+    "model-away": (503, "The model is being started again"),
     "journal": (503, "The journal cannot be written"),
     "too-slow": (504, "The answer took too long"),
 }
@@ -63,7 +67,8 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.headers = tuple(headers)
 
-    def body(self, request_id: str) -> bytes:
+    def body(self, request_id: str, members: Mapping[str, str] | None = None) -> bytes:
+        """What the client reads; `members` are those that its protocol has besides."""
         value: dict[str, Any] = {
             "type": f"/docs#{self.kind}",
             "title": self.title,
@@ -71,6 +76,7 @@ class Problem(Exception):
             "detail": self.detail,
             "errors": [{"loc": list(item.loc), "msg": item.msg} for item in self.errors],
             "request_id": request_id,
+            **(members or {}),
         }
         return orjson.dumps(value)
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from flyball.serving.dialect import Dialect
+from flyball.serving.dialects import DIALECTS, VERTEX
 
 MODEL = "{model}"
+VERSION = "{version}"
 
-RouteName = Literal["predict", "outcomes", "models", "livez", "readyz", "metrics", "docs", "openapi"]
+RouteName = Literal[
+    "predict",
+    "outcomes",
+    "models",
+    "livez",
+    "readyz",
+    "metrics",
+    "docs",
+    "openapi",
+    "v1-models",
+    "v1-model",
+    "v2",
+    "v2-live",
+    "v2-ready",
+    "v2-models",
+    "v2-model",
+    "v2-model-ready",
+    "ping",
+    "version",
+    "execution-parameters",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,42 +41,110 @@ class Route:
     """One method on one path."""
 
     method: Literal["GET", "POST"]
-    #: path with at most one `{model}`.
+    #: path with at most one `{model}`, and one `{version}` of it.
     path: str
     name: RouteName
     summary: str
+    #: of a predict route, its protocol.
+    dialect: Dialect | None = None
+    #: whether it is about one model that the path does not name: the only one, or one that the request picks.
+    picks: bool = False
+
+
+def _get(path: str, name: RouteName, summary: str, *, picks: bool = False) -> Route:
+    return Route(method="GET", path=path, name=name, summary=summary, picks=picks)
+
+
+def _predict(path: str, dialect: Dialect) -> Route:
+    return Route(
+        method="POST",
+        path=path,
+        name="predict",
+        summary=dialect.summary,
+        dialect=dialect,
+        picks=MODEL not in path,
+    )
 
 
 ROUTES = (
-    Route(method="POST", path="/models/{model}/predict", name="predict", summary="Predict rows with the live version."),
+    *(_predict(path, dialect) for dialect in DIALECTS for path in dialect.paths),
     Route(method="POST", path="/models/{model}/outcomes", name="outcomes", summary="Tell what came true."),
-    Route(method="GET", path="/models", name="models", summary="The models served here and their live versions."),
-    Route(method="GET", path="/livez", name="livez", summary="The process is alive."),
-    Route(method="GET", path="/readyz", name="readyz", summary="Requests can be answered; says what is degraded."),
-    Route(method="GET", path="/metrics", name="metrics", summary="Prometheus metrics of all workers."),
-    Route(method="GET", path="/docs", name="docs", summary="This server, for people."),
-    Route(method="GET", path="/openapi.json", name="openapi", summary="This server, for programs."),
+    _get("/models", "models", "The models served here and their live versions."),
+    _get("/livez", "livez", "The process is alive."),
+    _get("/readyz", "readyz", "Requests can be answered; says what is degraded."),
+    _get("/metrics", "metrics", "Prometheus metrics of all workers."),
+    _get("/docs", "docs", "This server, for people."),
+    _get("/openapi.json", "openapi", "This server, for programs."),
+    _get("/v1/models", "v1-models", "The models served here, for KServe's clients."),
+    _get("/v1/models/{model}", "v1-model", "Whether a model can answer."),
+    _get("/v2", "v2", "What this server is."),
+    _get("/v2/health/live", "v2-live", "The process is alive."),
+    _get("/v2/health/ready", "v2-ready", "Requests can be answered."),
+    _get("/v2/models", "v2-models", "The models served here, for KServe's clients."),
+    _get("/v2/models/{model}", "v2-model", "A model's input and output tensors."),
+    _get("/v2/models/{model}/ready", "v2-model-ready", "Whether a model can answer."),
+    _get("/v2/models/{model}/versions/{version}", "v2-model", "The same of the live version."),
+    _get("/v2/models/{model}/versions/{version}/ready", "v2-model-ready", "The same of the live version."),
+    _get("/ping", "ping", "The model can answer: for SageMaker and MLflow.", picks=True),
+    _get("/health", "ping", "The model can answer: for MLflow.", picks=True),
+    _get("/version", "version", "The version of Flyball."),
+    _get("/execution-parameters", "execution-parameters", "How SageMaker's batch transform should ask."),
 )
 
 
-def _by_path() -> dict[str, dict[str, Route]]:
-    table: dict[str, dict[str, Route]] = {}
-    for route in ROUTES:
-        table.setdefault(route.path, {})[route.method] = route
-        if route.method == "GET":
-            table[route.path]["HEAD"] = route
-    return table
+def routes(*, vertex_predict: str = "", vertex_health: str = "") -> tuple[Route, ...]:
+    """All routes of a server; those that Vertex AI names (whole paths, "": none) stand before any other there."""
+    vertex = []
+    if vertex_predict:
+        vertex.append(_predict(vertex_predict, VERTEX))
+    if vertex_health:
+        vertex.append(_get(vertex_health, "ping", "The model can answer: for Vertex AI.", picks=True))
+    taken = {(route.method, route.path) for route in vertex}
+    return (*(route for route in ROUTES if (route.method, route.path) not in taken), *vertex)
 
 
-_TABLE = _by_path()
+class Found(NamedTuple):
+    """What is at a path."""
+
+    #: by method.
+    routes: Mapping[str, Route]
+    model: str | None
+    version: str | None
 
 
-def match(path: str) -> tuple[Mapping[str, Route], str | None] | None:
-    """The routes of a path by method, and the model it names; None where there is no such path."""
-    found = _TABLE.get(path)
-    if found is not None and MODEL not in path:
-        return found, None
-    start, _, rest = path[1:].partition("/")
-    model, _, end = rest.partition("/")
-    found = _TABLE.get(f"/{start}/{MODEL}/{end}") if model else None
-    return None if found is None else (found, model)
+class Table:
+    """Routes, found by path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, {})[route.method] = route
+            if route.method == "GET":
+                by_path[route.path]["HEAD"] = route
+        self._whole = {path: found for path, found in by_path.items() if MODEL not in path}
+        self._patterns = [(_pattern(path), found) for path, found in by_path.items() if MODEL in path]
+
+    def match(self, path: str) -> Found | None:
+        """What is at a path; None where there is nothing."""
+        if path in self._whole:
+            return Found(self._whole[path], None, None)
+        for pattern, found in self._patterns:
+            if names := pattern.fullmatch(path):
+                return Found(found, names["model"], names.groupdict().get("version"))
+        return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    text = re.escape(path)
+    for name in (MODEL, VERSION):
+        text = text.replace(re.escape(name), f"(?P<{name[1:-1]}>[^/:]+)")
+    return re.compile(text)
+
+
+_TABLE = Table(ROUTES)
+
+
+def match(path: str) -> Found | None:
+    """`Table.match` of the routes that every server has."""
+    return _TABLE.match(path)
