@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 
-from benchmarks.serving import echo, models, servers
+from benchmarks.serving import alone_worker, bare_worker, echo, models, servers
 from benchmarks.serving.load import Broken, Load, Request
 from benchmarks.serving.peers import Prepared, serving
 from benchmarks.serving.servers import ENV, NotServing, Server, first_answer, free_port, running
@@ -19,6 +19,9 @@ from flyball.store import Home
 
 #: servers by the names they have in results; a peer has its own.
 ECHO, FLYBALL, BARE, SHADOW = "echo", "flyball", "bare", "shadow"
+NATIVE, ALONE = "native", "alone"
+#: kinds that are measured with a worker of their own: without journal and metrics; with one call for each request.
+STAND_INS = {BARE: bare_worker.__file__, ALONE: alone_worker.__file__}
 
 #: puts one load on a server.
 Loading = Callable[[Request, int], Load]
@@ -36,12 +39,18 @@ class Case:
     form: Literal["records", "columns"] = "records"
     #: also put to all peers, to each in its own best form.
     peers: bool = False
-    #: also put to Flyball without journal and metrics, and with a shadow version.
-    variants: bool = False
+    #: the kind of Flyball that is measured, and further kinds beside it.
+    kind: str = FLYBALL
+    variants: tuple[str, ...] = ()
 
 
 LIGHTGBM_16 = Case(
-    name="1 row, LightGBM, 16 connections", model=models.LIGHTGBM, rows=1, connections=16, peers=True, variants=True
+    name="1 row, LightGBM, 16 connections",
+    model=models.LIGHTGBM,
+    rows=1,
+    connections=16,
+    peers=True,
+    variants=(BARE, SHADOW),
 )
 FOREST_16 = Case(name="1 row, random forest, 16 connections", model=models.FOREST, rows=1, connections=16, peers=True)
 COLUMNS = Case(
@@ -52,6 +61,14 @@ COLUMNS = Case(
     form="columns",
     peers=True,
 )
+NATIVE_64 = Case(
+    name="1 row, random forest kept native, 64 connections",
+    model=models.FOREST,
+    rows=1,
+    connections=64,
+    kind=NATIVE,
+    variants=(ALONE,),
+)
 RECORDS = Case(name="1,000 rows, logistic regression, records", model=models.LOGISTIC, rows=1_000, connections=16)
 CASES = (
     LIGHTGBM_16,
@@ -60,12 +77,13 @@ CASES = (
     FOREST_16,
     COLUMNS,
     RECORDS,
+    NATIVE_64,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What a run has prepared: homes by model and kind (FLYBALL, BARE, SHADOW), peers, a folder for logs."""
+    """What a run has prepared: homes by model and kind, peers, a folder for logs."""
 
     homes: Mapping[tuple[str, str], Home]
     peers: Sequence[Prepared]
@@ -92,14 +110,14 @@ def measure(case: Case, site: Site, loading: Loading, rounds: int) -> Measured:
     with ExitStack() as stack:
         started = dict(_started(case, site, stack, faults))
         results = alternate({name: request for name, (_, request) in started.items()}, case, loading, rounds, faults)
-        flyball = {name: started[name][0] for name in (FLYBALL, BARE, SHADOW) if name in started}
+        flyball = {name: started[name][0] for name in (case.kind, *case.variants)}
         for name, server in flyball.items():
             if fault := _books_wrong(name, scraped(server), _bytes(_segments(site.homes[case.model, name]))):
                 faults.setdefault(name, fault)
         found = Measured(
             rounds=results,
             faults=faults,
-            resident_mb=servers.resident_mb(flyball[FLYBALL].pid),
+            resident_mb=servers.resident_mb(flyball[case.kind].pid),
             shadow_scored=_shadow_scored(scraped(flyball[SHADOW])) if SHADOW in flyball else None,
         )
     for name in flyball:
@@ -152,17 +170,17 @@ def _started(
     case: Case, site: Site, stack: ExitStack, faults: dict[str, str]
 ) -> Iterator[tuple[str, tuple[Server, Request]]]:
     """Echo and Flyball must come up; a peer that does not is left out, with the reason in `faults`."""
-    flyball = stack.enter_context(servers.flyball(site.homes[case.model, FLYBALL], site.folder / "flyball.log"))
+    flyball = stack.enter_context(servers.flyball(site.homes[case.model, case.kind], site.folder / "flyball.log"))
     request = flyball_request(case, flyball.port)
     answer = first_answer(flyball, request)
     echoing = stack.enter_context(_echo(answer, site.folder))
     asked_of_echo = flyball_request(case, echoing.port)
     first_answer(echoing, asked_of_echo)
     yield ECHO, (echoing, asked_of_echo)
-    yield FLYBALL, (flyball, request)
-    for name in (BARE, SHADOW) if case.variants else ():
+    yield case.kind, (flyball, request)
+    for name in case.variants:
         home, log = site.homes[case.model, name], site.folder / f"{name}.log"
-        variant = stack.enter_context(servers.flyball(home, log, bare=name == BARE))
+        variant = stack.enter_context(servers.flyball(home, log, stand_in=STAND_INS.get(name)))
         asked = flyball_request(case, variant.port)
         first_answer(variant, asked)
         yield name, (variant, asked)

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.serving.cases import (
+    ALONE,
     BARE,
     COLUMNS,
     ECHO,
     FLYBALL,
     FOREST_16,
     LIGHTGBM_16,
+    NATIVE,
+    NATIVE_64,
     RECORDS,
     SHADOW,
     Measured,
@@ -59,6 +62,7 @@ def claims(measured: Mapping[str, Measured], start: Start) -> list[Claim]:
         _cost("journal and metrics on, against neither", one, FLYBALL, 0.15),
         _cost("a shadow version too, against neither", one, SHADOW, 0.35),
         _scored(one),
+        _gathered(measured[NATIVE_64.name]),
         *_of_start(one, start),
     ]
 
@@ -101,6 +105,13 @@ def _scored(measured: Measured) -> Claim:
     if share is None or SHADOW in measured.faults:
         return _unknown(case, asked, measured, SHADOW)
     return Claim(case=case, asked=asked, reached=f"{share:.2%}", met=share >= 0.95)
+
+
+def _gathered(measured: Measured) -> Claim:
+    case, asked, gain = NATIVE_64.name, "at least 4 x one call a request", ratio(measured, NATIVE, ALONE)
+    if gain is None:
+        return _unknown(case, asked, measured, NATIVE, ALONE)
+    return Claim(case=case, asked=asked, reached=f"{_three(gain)} x", met=gain >= 4)
 
 
 def _of_start(measured: Measured, start: Start) -> Iterator[Claim]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import joblib
 import orjson
@@ -11,7 +12,9 @@ import pandas as pd
 from benchmarks.serving.models import FEATURES, rows
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import classes_of, compile_model
+from flyball.engine.contract import Contract
 from flyball.engine.infer import infer_contract
+from flyball.engine.native_files import native_files
 from flyball.engine.parity import prove
 from flyball.engine.session import load_engine
 from flyball.registry.live import deploy
@@ -25,18 +28,25 @@ PROOF_ROWS = 200
 def bundle_files(fitted_file: Path, name: str) -> dict[str, bytes]:
     """The compiled model and its contract."""
     model = joblib.load(fitted_file)
-    frame = _frame(2_000, seed=0)
-    contract = infer_contract(
-        frame, model=name, task="binary", features=FEATURES, classes=classes_of(model), positive="1"
-    )
+    contract = _contract(model, name, _frame(2_000, seed=0))
     return {"model.onnx": compile_model(model, contract), "contract.json": orjson.dumps(contract.to_json())}
+
+
+def native_bundle_files(fitted_file: Path, name: str) -> dict[str, bytes]:
+    """The fitted model itself, as a bundle holds one that cannot be compiled."""
+    model, frame = joblib.load(fitted_file), _frame(2_000, seed=0)
+    contract = _contract(model, name, frame)
+    why = "to measure what serving it natively costs"
+    files = native_files(model, contract, frame, why=why, project=fitted_file.parent)
+    return {**files, "contract.json": orjson.dumps(contract.to_json())}
 
 
 def deployed(folder: Path, fitted_file: Path, name: str, files: dict[str, bytes], *, shadow: bool = False) -> Home:
     """A home in `folder` where version 1 of model `name` answers; with `shadow`, the same bundle shadows as version 2."""
     home = Home(folder).made()
     digest = write_bundle(home.runs / "bundle", files)
-    _prove(home.runs / "bundle", digest, fitted_file)
+    if "model.onnx" in files:
+        _prove(home.runs / "bundle", digest, fitted_file)
     record = Deployment(
         model=name,
         generation=0,
@@ -51,6 +61,10 @@ def deployed(folder: Path, fitted_file: Path, name: str, files: dict[str, bytes]
         deploy(tx, record, replaces=None, who="benchmark", why="to be measured")
     database.close()
     return home
+
+
+def _contract(model: Any, name: str, frame: pd.DataFrame) -> Contract:
+    return infer_contract(frame, model=name, task="binary", features=FEATURES, classes=classes_of(model), positive="1")
 
 
 def _prove(bundle: Path, digest: str, fitted_file: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.serving.cases import BARE, ECHO, FLYBALL, SHADOW, Case, Measured
+from benchmarks.serving.cases import ALONE, BARE, ECHO, FLYBALL, NATIVE, SHADOW, Case, Measured
 from benchmarks.serving.claims import RATE, Claim, ratio
 from benchmarks.serving.load import Load
 from benchmarks.serving.peers import PEERS, Prepared
@@ -22,6 +22,8 @@ TITLES = {
     FLYBALL: "**Flyball**",
     BARE: "Flyball without journal and metrics",
     SHADOW: "Flyball with a shadow version",
+    NATIVE: "**Flyball**, requests gathered",
+    ALONE: "Flyball with one call a request",
     **{peer.name: peer.title for peer in PEERS},
 }
 _MET = {True: "met", False: "**not met**", None: "not measured"}
@@ -75,7 +77,8 @@ def _lines(run: Run) -> Iterator[str]:
     yield ""
     yield "## All figures"
     yield ""
-    yield "Medians over rounds. Absolute figures move by tens of percent between machines and hours."
+    yield "Medians over rounds; spread: of the rounds' rates, from lowest to highest. Absolute figures move by tens of percent"
+    yield "between machines and hours."
     for case, measured in run.measured.items():
         yield from _case(case, measured)
     yield ""
@@ -93,7 +96,7 @@ def _case(case: Case, measured: Measured) -> Iterator[str]:
     yield ""
     yield f"### {case.name}"
     yield ""
-    heads = ("server", "requests/s", *(("rows/s",) if case.rows > 1 else ()), "of echo", "p50 ms", "p99 ms")
+    heads = ("server", "requests/s", *(("rows/s",) if case.rows > 1 else ()), "of echo", "p50 ms", "p99 ms", "spread")
     yield from _table(heads, (_figures(case, measured, name) for name in measured.rounds))
 
 
@@ -108,6 +111,7 @@ def _figures(case: Case, measured: Measured, name: str) -> tuple[str, ...]:
         "" if of_echo is None else f"{of_echo:.3f}",
         f"{_median(loads, lambda load: load.p50_ms):.2f}",
         f"{_median(loads, lambda load: load.p99_ms):.2f}",
+        f"{(max(map(RATE, loads)) - min(map(RATE, loads))) / rate:.0%}",
     )
 
 

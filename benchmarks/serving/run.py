@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.serving import environments, models, report
-from benchmarks.serving.cases import BARE, CASES, FLYBALL, LIGHTGBM_16, SHADOW, Case, Measured, Site, measure
+from benchmarks.serving.cases import ALONE, CASES, FLYBALL, LIGHTGBM_16, NATIVE, SHADOW, Case, Measured, Site, measure
 from benchmarks.serving.claims import claims
-from benchmarks.serving.homes import bundle_files, deployed
+from benchmarks.serving.homes import bundle_files, deployed, native_bundle_files
 from benchmarks.serving.load import load, tool
 from benchmarks.serving.peers import FASTAPI, PEERS, Prepared, prepare
 from benchmarks.serving.start import measure_start
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     if not arguments.quick:
         RESULTS.write_text(text)
         _say(f"written to {RESULTS}")
-    return 1 if any({FLYBALL, BARE, SHADOW} & found.faults.keys() for found in measured.values()) else 0
+    return 1 if any({case.kind, *case.variants} & found.faults.keys() for case, found in measured.items()) else 0
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -106,8 +106,9 @@ def _homes(folder: Path) -> dict[tuple[str, str], Home]:
     for name in models.NAMES:
         _say(f"compiling {name}")
         file = fitted / f"{name}.joblib"
-        files = bundle_files(file, name)
-        for kind in (FLYBALL, BARE, SHADOW) if name == LIGHTGBM_16.model else (FLYBALL,):
+        compiled = bundle_files(file, name)
+        for kind in sorted({kind for case in CASES if case.model == name for kind in (case.kind, *case.variants)}):
+            files = native_bundle_files(file, name) if kind in (NATIVE, ALONE) else compiled
             homes[name, kind] = deployed(folder / f"{name}-{kind}", file, name, files, shadow=kind == SHADOW)
     return homes
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving import bare_worker
 from benchmarks.serving.load import TIMEOUT_S, Request
 from flyball.serving import worker
 from flyball.serving.options import Options
@@ -93,16 +92,16 @@ def running(
 
 @contextmanager
 def flyball(
-    home: Home, log: Path, *, bare: bool = False, extra_env: Mapping[str, str] | None = None
+    home: Home, log: Path, *, stand_in: str | None = None, extra_env: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """One worker over `home`, started as its supervisor starts it; `bare`: without journal and metrics."""
+    """One worker over `home`, started as its supervisor starts it; `stand_in`: the file of another worker."""
     fresh_metrics(worker.metrics_folder(home))
     with bind("127.0.0.1", 0) as listening:
         (child,) = worker_children(home, listening, 1, Options())
         argv = child.argv
-        if bare:
+        if stand_in is not None:
             arguments = argv[argv.index(worker.__name__) + 1 :]
-            argv = (PYTHON, "-P", bare_worker.__file__, *arguments)
+            argv = (PYTHON, "-P", stand_in, *arguments)
         env = {**(child.env or {}), **(extra_env or {})}
         with running(argv, address(listening)[1], log, env=env, pass_fds=child.pass_fds) as server:
             yield server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.serving.cases import COLUMNS, FOREST_16, LIGHTGBM_16, RECORDS, Measured
+from benchmarks.serving.cases import COLUMNS, FOREST_16, LIGHTGBM_16, NATIVE_64, RECORDS, Measured
 from benchmarks.serving.claims import P99, Claim, claims, ratio
 from benchmarks.serving.load import Load
 from benchmarks.serving.start import Start
@@ -29,7 +29,7 @@ def measured(shadow_scored: float | None = 1.0, faults: dict[str, str] | None = 
 def claimed(**cases: Measured) -> dict[tuple[str, str], Claim]:
     """All claims, where cases that are not given are measured well."""
     good = measured(echo=1000, flyball=700, bare=750, shadow=600, fastapi=10)
-    names = {"one": LIGHTGBM_16, "forest": FOREST_16, "columns": COLUMNS, "records": RECORDS}
+    names = {"one": LIGHTGBM_16, "forest": FOREST_16, "columns": COLUMNS, "records": RECORDS, "native": NATIVE_64}
     found = claims({case.name: cases.get(short, good) for short, case in names.items()}, START)
     return {(claim.case, claim.asked): claim for claim in found}
 
@@ -87,10 +87,16 @@ def test_what_journal_and_metrics_cost_is_lost_throughput(flyball: int, met: boo
     assert claim.met is met
 
 
+def test_what_gathering_gains_is_against_one_call_a_request() -> None:
+    """400 against 100 is four times as fast."""
+    found = claimed(native=measured(native=400, alone=100))
+    assert found[NATIVE_64.name, "at least 4 x one call a request"].met is True
+
+
 def test_a_worker_that_imports_what_it_must_not_misses() -> None:
     """The packages are named."""
     found = claims(
-        {case.name: measured() for case in (LIGHTGBM_16, FOREST_16, COLUMNS, RECORDS)},
+        {case.name: measured() for case in (LIGHTGBM_16, FOREST_16, COLUMNS, RECORDS, NATIVE_64)},
         Start(first_answer_s=1.6, modules=900, unwanted=("pandas",)),
     )
     start, memory, imports = found[-3:]
