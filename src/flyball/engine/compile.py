@@ -34,7 +34,7 @@ def classes_of(fitted: Any) -> tuple[str, ...]:
 
 
 def compile_model(fitted: Any, contract: Contract) -> bytes:
-    """The ONNX graph of a fitted scikit-learn or LightGBM estimator, alone or in a Pipeline.
+    """The ONNX graph of a fitted scikit-learn, LightGBM or XGBoost estimator, alone or in a Pipeline.
 
     Its inputs are `numbers` and `categories`, the blocks of a `Table`; its output is `answer`. It computes in float32,
     so whether it answers as the model does is for `engine.parity` to prove. Raises `CannotCompile`.
@@ -50,7 +50,7 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
         model = build_graph(_with_empty_text(fitted, parts), contract, by_column=by_column)
         open_engine(contract, model)
     except Exception as error:  # skl2onnx and the runtime raise whatever they run into
-        mend = "Use scikit-learn's own estimators and transformers, or LightGBM's"
+        mend = "Use scikit-learn's own estimators and transformers, LightGBM's or XGBoost's"
         cause = f"{type(error).__name__}: {first_line(error)}"
         raise CannotCompile(fitted, cause, mend) from error
     return model
@@ -87,6 +87,14 @@ def _refuse_categories_inside_trees(fitted: Any, part: Any) -> None:
     if booster is not None and booster.pandas_categorical:
         cause = "it was fitted on pandas 'category' columns, whose codes are not in the graph"
         raise CannotCompile(fitted, cause, f"{_USE_ENCODER}, before LightGBM")
+    if type(part).__module__.startswith("xgboost") and "c" in _kinds_in_xgboost(part):
+        cause = "it was fitted on categories, whose codes are not in the graph"
+        raise CannotCompile(fitted, cause, f"{_USE_ENCODER}, before XGBoost")
+
+
+def _kinds_in_xgboost(part: Any) -> Iterable[str]:
+    """What it took its columns for; nothing, of one that is not fitted: a search's pattern, an unused step."""
+    return (part.get_booster().feature_types or ()) if part.__sklearn_is_fitted__() else ()
 
 
 def _with_empty_text(fitted: Any, parts: list[Any]) -> Any:

@@ -14,19 +14,15 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
-from skl2onnx import convert_sklearn, update_registered_converter
+from skl2onnx import convert_sklearn
 from skl2onnx.common import tree_ensemble
 from skl2onnx.common._apply_operation import apply_cast, apply_concat
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from skl2onnx.common.shape_calculator import (
-    calculate_linear_classifier_output_shapes,
-    calculate_linear_regressor_output_shapes,
-)
 from skl2onnx.operator_converters.ordinal_encoder import convert_sklearn_ordinal_encoder
 from sklearn.preprocessing import OrdinalEncoder
 
+from flyball.engine.boosters import register_boosters
 from flyball.engine.contract import Contract
-from flyball.engine.parts import parts_of
 from flyball.engine.session import CATEGORIES, NUMBERS, OUTPUT
 
 #: LightGBM's converter refuses a newer ai.onnx.ml.
@@ -47,7 +43,7 @@ def build_graph(fitted: Any, contract: Contract, *, by_column: bool) -> bytes:
         inputs = [(name, kinds[blocks[name]]([None, 1])) for name in layout.names]
     else:
         inputs = [(NUMBERS, FloatTensorType([None, len(layout.numbers)]))]
-    _register_lightgbm(fitted)
+    register_boosters(fitted)
     with _one_at_a_time, _mended_tree_nodes(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters warn about their own dependencies
         model = convert_sklearn(
@@ -111,56 +107,6 @@ def _keep_one_output(model: Any, name: str) -> None:
     kept.name = OUTPUT
     for item in [item for item in graph.output if item.name != OUTPUT]:
         graph.output.remove(item)
-
-
-def _register_lightgbm(fitted: Any) -> None:
-    """Teach skl2onnx the two LightGBM estimators, where the model holds one."""
-    if not any(type(part).__module__.startswith("lightgbm") for part in parts_of(fitted)):
-        return
-    from lightgbm import LGBMClassifier, LGBMRegressor
-    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-
-    update_registered_converter(
-        LGBMClassifier,
-        "LightGbmLGBMClassifier",
-        calculate_linear_classifier_output_shapes,
-        _with_float_thresholds(convert_lightgbm),
-        options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
-    )
-    update_registered_converter(
-        LGBMRegressor,
-        "LightGbmLGBMRegressor",
-        calculate_linear_regressor_output_shapes,
-        _with_float_thresholds(convert_lightgbm),
-        options={"split": None},
-    )
-
-
-def _with_float_thresholds(convert: Any) -> Any:
-    """LightGBM's converter, with thresholds that send every float32 the way the model's own doubles do.
-
-    A double rounded to the nearest float32 may land on the very value it lies just below: rows with that value, thousands
-    where weather is shared, would go left instead of right. `value <= threshold` is kept by rounding down.
-    """
-
-    def converted(scope: Any, operator: Any, container: Any) -> None:
-        add_node = container.add_node
-
-        def rounded(*args: Any, **attributes: Any) -> None:
-            if "nodes_values" in attributes:
-                exact = np.asarray(attributes["nodes_values"], dtype=np.float64)
-                near = exact.astype(np.float32)
-                below = np.nextafter(near, np.float32(-np.inf))
-                attributes["nodes_values"] = np.where(near > exact, below, near).tolist()
-            add_node(*args, **attributes)
-
-        container.add_node = rounded
-        try:
-            convert(scope, operator, container)
-        finally:
-            container.add_node = add_node
-
-    return converted
 
 
 @contextmanager

@@ -167,15 +167,16 @@ class NativeProcess:
         """Start the process, wait for its death, start it again. Its own death signal follows this thread's."""
         deaths = 0
         while not self._closed.is_set():
-            began = time.monotonic()
+            began, why = time.monotonic(), "it has ended"
             try:
                 self._live()
             except (FlyballError, OSError, EOFError) as error:
                 self._refuse(error)
+                why = str(error) or type(error).__name__
             deaths = deaths + 1 if time.monotonic() - began < YOUNG_S else 0
             wait_s = BACKOFF_S[min(max(deaths - 1, 0), len(BACKOFF_S) - 1)]
             if not self._closed.wait(wait_s):
-                _log.warning("%s: its process has ended and is started again", self._folder)
+                _log.warning("%s: its process is started again: %s", self._folder, why)
 
     def _live(self) -> None:
         """One process from its start to its death. Raises what keeps it from loading its model."""

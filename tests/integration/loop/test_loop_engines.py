@@ -103,6 +103,24 @@ def test_a_scaler_before_a_forest_is_counted_and_served_natively(stand: Stand) -
     assert standing.parity["over_tolerance"] == 0
 
 
+def test_a_scaler_before_xgboost_is_counted_and_served_natively(stand: Stand) -> None:
+    """Whole trees go the other way there: single rows are off by more than a tenth."""
+    xgboost = pytest.importorskip("xgboost")
+    standing = stand(make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=200, n_jobs=1)))
+    assert standing.parity["engine"] == "native"
+    assert "as an ONNX graph it answers otherwise" in standing.parity["why"]
+    assert standing.parity["over_tolerance"] == 0
+
+
+def test_categories_inside_xgboost_are_served_natively(stand: Stand) -> None:
+    """The column comes back as a `category`, with its values in their order."""
+    xgboost = pytest.importorskip("xgboost")
+    frame = FRAME.assign(code=FRAME["code"].map(dict(enumerate("abcde"))).astype("category"))
+    standing = stand(xgboost.XGBClassifier(n_estimators=20, n_jobs=1, enable_categorical=True), frame)
+    assert standing.parity["engine"] == "native"
+    assert standing.parity["over_tolerance"] == 0
+
+
 def test_a_transformer_without_a_converter_is_served_natively(stand: Stand) -> None:
     """A function of the user's own has no graph."""
     standing = stand(make_pipeline(FunctionTransformer(np.square), LogisticRegression()), FRAME[["x"]])
