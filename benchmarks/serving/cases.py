@@ -23,8 +23,8 @@ NATIVE, ALONE = "native", "alone"
 #: kinds that are measured with a worker of their own: without journal and metrics; with one call for each request.
 STAND_INS = {BARE: bare_worker.__file__, ALONE: alone_worker.__file__}
 
-#: puts one load on a server.
-Loading = Callable[[Request, int], Load]
+#: puts one round of a case's load on a server.
+Loading = Callable[[Request, "Case"], Load]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class Case:
     #: the kind of Flyball that is measured, and further kinds beside it.
     kind: str = FLYBALL
     variants: tuple[str, ...] = ()
+    #: a round is at least this long: each client is to have several answers.
+    least_s: int = 1
 
 
 LIGHTGBM_16 = Case(
@@ -68,6 +70,7 @@ NATIVE_64 = Case(
     connections=64,
     kind=NATIVE,
     variants=(ALONE,),
+    least_s=6,
 )
 RECORDS = Case(name="1,000 rows, logistic regression, records", model=models.LOGISTIC, rows=1_000, connections=16)
 CASES = (
@@ -136,7 +139,7 @@ def alternate(
             if name in faults:
                 continue
             try:
-                met = loading(request, case.connections)
+                met = loading(request, case)
             except Broken as broken:
                 faults[name] = str(broken)
                 continue

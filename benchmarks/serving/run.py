@@ -20,7 +20,7 @@ from benchmarks.serving import environments, models, report
 from benchmarks.serving.cases import ALONE, CASES, FLYBALL, LIGHTGBM_16, NATIVE, SHADOW, Case, Measured, Site, measure
 from benchmarks.serving.claims import claims
 from benchmarks.serving.homes import bundle_files, deployed, native_bundle_files
-from benchmarks.serving.load import load, tool
+from benchmarks.serving.load import Load, Request, load, tool
 from benchmarks.serving.peers import FASTAPI, PEERS, Prepared, prepare
 from benchmarks.serving.start import measure_start
 from flyball.store import Home
@@ -123,11 +123,14 @@ def _fitted() -> Path:
 
 def _measured(case: Case, site: Site, rounds: int, seconds: int) -> Measured:
     _say(case.name)
-    loading = partial(load, seconds=seconds, wrk=shutil.which("wrk"))
-    found = measure(case, site, lambda request, connections: loading(request, connections=connections), rounds)
+    found = measure(case, site, partial(_load, seconds, shutil.which("wrk")), rounds)
     for server, fault in found.faults.items():
         _say(f"  {server}: {fault}")
     return found
+
+
+def _load(seconds: int, wrk: str | None, request: Request, case: Case) -> Load:
+    return load(request, connections=case.connections, seconds=max(seconds, case.least_s), wrk=wrk)
 
 
 def _say(what: str) -> None:
