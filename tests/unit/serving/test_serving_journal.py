@@ -58,6 +58,16 @@ def test_a_sampled_journal_keeps_its_share_of_the_rows(installed: Any, start: An
     assert accounts(client) == {"written": len(kept), "dropped": 0, "sampled_out": 400 - len(kept), "rows": 400}
 
 
+def test_a_sampled_line_holds_no_rows_that_were_left_out(installed: Any, start: Any) -> None:
+    """Neither as columns nor in the text they were asked in."""
+    installed.deploy("delay", 1)
+    client = start(sample={"delay": 0.5})
+    answer = client.post(PATH, {"inputs": [{**ROW, "hour": hour % 24} for hour in range(100)]}).json()
+    (line,) = client.journal()
+    assert line["features"]["hour"] == [row % 24 for row in chosen(answer["ids"], 0.5)]
+    assert "inputs" not in line
+
+
 def test_single_rows_are_sampled_too_and_a_retry_falls_the_same_way(installed: Any, start: Any) -> None:
     """With an Idempotency-Key the ids repeat, and so does the choice."""
     installed.deploy("delay", 1)
