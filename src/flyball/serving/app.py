@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from flyball.serving.writing import Journals
 
 #: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
-INLINE_BYTES = 1024 * 1024
+INLINE_BYTES = 512 * 1024
 
 #: rows up to which a header repeats their ids, in protocols whose answers have no place for them.
 MOST_IDS = 100

@@ -114,7 +114,7 @@ def test_an_idempotency_key_gives_the_same_ids_again(client: Any) -> None:
 
 def test_a_large_body_is_scored_aside_and_answers_the_same(client: Any) -> None:
     """Beyond 256 KiB decoding and scoring leave the event loop; nothing else changes."""
-    many = client.post(PATH, {"inputs": [ROW] * 9000}).json()
+    many = client.post(PATH, {"inputs": [ROW] * 20_000}).json()
     assert many["predictions"] == client.post(PATH, {"inputs": [ROW]}).json()["predictions"] * 9000
     assert len(set(many["ids"])) == 9000
 
@@ -239,7 +239,7 @@ def test_a_batch_that_takes_too_long_is_given_up(installed: Any, start: Any) -> 
     client, release = start(timeout_s=0.05), threading.Event()
     client.executor.submit(release.wait)
     try:
-        assert client.post(PATH, {"inputs": [ROW] * 9000}).status == 504
+        assert client.post(PATH, {"inputs": [ROW] * 20_000}).status == 504
     finally:
         release.set()
 
