@@ -41,7 +41,6 @@ def sampled(
             text=None,
             keys=None if asked.keys is None else [asked.keys[row] for row in rows],
             timestamp=[asked.timestamp[row] for row in rows] if isinstance(asked.timestamp, list) else asked.timestamp,
-            text=None,  # it holds all rows
         ),
         Prediction(
             prediction=prediction.prediction[at],
