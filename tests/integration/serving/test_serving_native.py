@@ -47,14 +47,22 @@ class Odd(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ship
         return np.column_stack([1 - x, x])
 
 
-def install(home: Home, model: str, fitted: Any, frame: pd.DataFrame = FRAME, shadow: tuple[int, ...] = ()) -> str:
+def install(
+    home: Home,
+    model: str,
+    fitted: Any,
+    frame: pd.DataFrame = FRAME,
+    shadow: tuple[int, ...] = (),
+    folder: str | None = None,
+) -> str:
     """Deploy version 1 of `model`, native; its shadows are the same bundle."""
+    folder = folder or model
     contract = infer_contract(
         frame, model=model, task="binary", features=list(frame), classes=classes_of(fitted), positive="1"
     )
     files = native_files(fitted, contract, frame, why="for a test", project=Path(__file__).parent)
-    digest = write_bundle(home.runs / model, {**files, "contract.json": orjson.dumps(contract.to_json())})
-    _deploy(home, model, dict.fromkeys((1, *shadow), (f"runs/{model}", digest)), shadow)
+    digest = write_bundle(home.runs / folder, {**files, "contract.json": orjson.dumps(contract.to_json())})
+    _deploy(home, model, dict.fromkeys((1, *shadow), (f"runs/{folder}", digest)), shadow)
     return digest
 
 
@@ -199,6 +207,7 @@ async def _asked(port: int, connections: int, seconds: float, body: bytes) -> in
     return sum(await asyncio.gather(*(client() for _ in range(connections))))
 
 
+@pytest.mark.slow
 def test_requests_that_come_together_share_a_call(installed: Any, serve: Callable[..., Any]) -> None:
     """A forest of 200 trees, 64 connections: at least four times what one call a request could give at best."""
     rng = np.random.default_rng(7)
@@ -219,3 +228,32 @@ def test_requests_that_come_together_share_a_call(installed: Any, serve: Callabl
     asyncio.run(_asked(server.port, 64, 0.5, body))
     answered = asyncio.run(_asked(server.port, 64, 2.0, body))
     assert answered / 2.0 >= 4 / float(np.median(calls))
+
+
+def test_the_process_of_a_version_ends_when_another_takes_its_place(
+    odd: Any, eventually: Callable[..., Any], is_alive: Callable[..., bool]
+) -> None:
+    """Every promotion would leave one behind otherwise. Nothing fails meanwhile."""
+    home = odd.installed.home
+    (worker,) = odd.alive()
+    (first,) = children(worker)
+    again = Odd().fit(FRAME, [1, 0, 1, 0])
+    again.other_ = True
+    statuses = [ask(odd, 0.5)[0]]
+    install(home, "odd", again, folder="odd-2")
+    eventually(lambda: statuses.append(ask(odd, 0.5)[0]) or not is_alive(first), "the first process has ended")
+    (second,) = children(worker)
+    assert second != first
+    assert set(statuses) == {200}
+
+
+def test_a_worker_that_is_told_to_stop_takes_its_model_along(
+    odd: Any, is_alive: Callable[..., bool], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without a word."""
+    (worker,) = odd.alive()
+    (first,) = children(worker)
+    assert ask(odd, 0.5)[0] == 200
+    odd.end()
+    assert not is_alive(first)
+    assert capfd.readouterr().err == ""
