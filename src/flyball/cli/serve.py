@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,9 @@ from flyball.store import Database, utcnow
 
 DEFAULT_WORKERS = 2
 
-_HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; other machines need tokens.")
+_HOST = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; other machines need tokens."
+)
 _WORKERS = click.option("--workers", type=click.IntRange(1), help="Serving processes; else [serving] workers.")
 
 
@@ -62,12 +65,26 @@ def up(place: Place, directories: tuple[Path, ...], host: str, port: int, ui_por
 
 @click.command()
 @click.option("--model", "models", multiple=True, help="Serve this model only; may be repeated.")
-@_HOST
-@click.option("--port", default=SERVE_PORT, show_default=True, help="Port to listen on.")
+@click.option(
+    "--host",
+    show_default="127.0.0.1; on Cloud Run and Vertex AI 0.0.0.0",
+    help="Address to listen on; other machines need tokens.",
+)
+@click.option(
+    "--port",
+    default=SERVE_PORT,
+    show_default=True,
+    envvar=["AIP_HTTP_PORT", "PORT"],
+    show_envvar=True,
+    help="Port to listen on.",
+)
 @_WORKERS
 @at_place
-def serve(place: Place, models: tuple[str, ...], host: str, port: int, workers: int | None) -> None:
-    """The data plane only: serving workers, no dashboard and no loop. Ctrl-C drains and ends them."""
+def serve(place: Place, models: tuple[str, ...], host: str | None, port: int, workers: int | None) -> None:
+    """The data plane only: serving workers, no dashboard and no loop. Ctrl-C drains and ends them.
+
+    On Vertex AI, AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE are answered too.
+    """
     from flyball.cli import servers  # uvicorn: `--help` does without
     from flyball.serving.sockets import bind
     from flyball.serving.supervisor import worker_children
@@ -77,10 +94,11 @@ def serve(place: Place, models: tuple[str, ...], host: str, port: int, workers: 
         require_model(database, model)
     known = [item for item in _known(database) if not models or item.model.name in models]
     count = workers or max((item.serving.workers for item in known), default=DEFAULT_WORKERS)
-    with claimed(place.home), closing(bind(host, port)) as data:
+    with claimed(place.home), closing(bind(host or servers.usual_host(os.environ), port)) as data:
         addresses = Addresses(serve=servers.url_of(data), dashboard=None)
         keep(place.home, addresses)
-        children = worker_children(place.home, data, count, servers.serving_options(known, models))
+        options = servers.with_vertex(servers.serving_options(known, models), os.environ)
+        children = worker_children(place.home, data, count, options)
         servers.run_until_told(place.home, children, lambda stop: servers.announce(place.home, addresses, stop))
 
 

@@ -9,8 +9,9 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ import orjson
 
 from flyball.cli.addresses import Addresses
 from flyball.engine.bundle import read_contract
-from flyball.errors import Corrupt
+from flyball.errors import Corrupt, Mistake
 from flyball.project.records import Project
 from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
@@ -47,6 +48,21 @@ def serving_options(projects: Sequence[Project], models: tuple[str, ...] = ()) -
         auth=tuple((item.model.name, item.serving.auth) for item in projects if item.serving.auth),
         sample={item.model.name: item.journal.sample for item in projects if item.journal.sample < 1},
     )
+
+
+def usual_host(environ: Mapping[str, str]) -> str:
+    """Where to listen if nobody says: to all on Cloud Run and Vertex AI, whose own proxies ask; else to this machine."""
+    hosted = "K_SERVICE" in environ or "AIP_HTTP_PORT" in environ
+    return "0.0.0.0" if hosted else "127.0.0.1"  # noqa: S104  # meant
+
+
+def with_vertex(options: Options, environ: Mapping[str, str]) -> Options:
+    """`options` with the routes that Vertex AI says it will ask. Raises Mistake for one that is no path."""
+    paths = {name: environ.get(name, "") for name in ("AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE")}
+    for name, path in paths.items():
+        if path and not path.startswith("/"):
+            raise Mistake(f"{name} is {path!r}; needs a path that begins with /, such as /predict")
+    return replace(options, vertex_predict=paths["AIP_PREDICT_ROUTE"], vertex_health=paths["AIP_HEALTH_ROUTE"])
 
 
 def url_of(listening: socket.socket) -> str:
