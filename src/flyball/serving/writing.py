@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: a write that takes longer turns the writer to its buffer.
 SLOW_S = 0.05
+#: a disk that was slow must have been quick for this long before it is written to directly again: every write that turns
+#: out to be slow is one that answers waited for.
+PROBATION_S = 1.0
 #: a disk that has done nothing about what waits for this long is a fault.
 LATE_S = 1.0
 #: lines waiting for a slow disk take at most this much memory; further ones are dropped.
@@ -82,8 +85,9 @@ class Writer:
         #: entries put and settled since the writer began; bytes of those between.
         self._put = self._settled = self._bytes = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        #: when something last went forward, while anything waits (monotonic).
+        #: when something last went forward, while anything waits; and when the disk was last slow (monotonic).
         self._forward_at = 0.0
+        self._slow_at = -PROBATION_S
 
     @property
     def fault(self) -> Fault | None:
@@ -105,7 +109,7 @@ class Writer:
         started = time.monotonic()
         written = self.segment.append(line)
         if time.monotonic() - started > SLOW_S:
-            self._direct = False
+            self._turn_aside()
         return "written" if written else "dropped"
 
     def append_all(self, lines: Sequence[bytes], tally: Tally) -> list[Fate]:
@@ -115,7 +119,7 @@ class Writer:
         started = time.monotonic()
         written = self.segment.append_all(lines)
         if time.monotonic() - started > SLOW_S:
-            self._direct = False
+            self._turn_aside()
         return ["written" if number < written else "dropped" for number in range(len(lines))]
 
     async def settled(self, timeout_s: float) -> None:
@@ -126,18 +130,19 @@ class Writer:
             await asyncio.wait((done,), timeout=timeout_s)
 
     def tend(self) -> None:
-        """Begin a new segment when it is time. Called now and then on the event loop; a busy thread does so itself."""
+        """Write directly again, and begin a new segment, when it is time. Called now and then on the event loop."""
         if self._settled == self._put:
+            self._direct = not self._durable and time.monotonic() - self._slow_at > PROBATION_S
             self.segment.rotate_if_older(self._rotate_s)
 
-    def close(self) -> None:
-        """Write what waits, for a few seconds; then let go. Called when the event loop has ended."""
+    def close(self, within_s: float = CLOSE_S) -> None:
+        """Write what waits, as far as that is done in time; then let go. Called when the event loop has ended."""
         thread = self._thread
         if thread is not None:
             with self._some:
                 self._closing = True
                 self._some.notify()
-            thread.join(CLOSE_S)
+            thread.join(within_s)
         self._settle()
         if thread is not None and thread.is_alive():
             # The disk hangs: what is in the thread's hands may yet be written, but nobody will know.
@@ -145,6 +150,10 @@ class Writer:
                 entry.tally.settled(entry.rows, written=False)
             return
         self.segment.close()
+
+    def _turn_aside(self) -> None:
+        self._direct = False
+        self._slow_at = time.monotonic()
 
     def _wait(self, line: bytes, tally: Tally, rows: int) -> Fate:
         size = len(line) + ENTRY_BYTES
@@ -194,17 +203,16 @@ class Writer:
             pass  # the loop has ended; `close` settles
 
     def _settle(self) -> None:
-        """On the event loop: tell what became of what waited; write directly again once that is quick."""
+        """On the event loop: tell what became of what waited."""
         while self._done:
             entries, written, quick = self._done.popleft()
             for number, entry in enumerate(entries):
                 entry.tally.settled(entry.rows, written=number < written)
                 self._bytes -= len(entry.line) + ENTRY_BYTES
             self._settled += len(entries)
-            self._forward_at = time.monotonic()
+            now = self._forward_at = time.monotonic()
             self._full = self._full and self._bytes > self._room // 2
-            if quick and self._settled == self._put and not self._durable:
-                self._direct = True
+            self._slow_at = self._slow_at if quick else now
         while self._waiters and self._waiters[0][0] <= self._settled:
             _, done = self._waiters.popleft()
             if not done.done():
@@ -240,8 +248,9 @@ class Journals:
             writer.tend()
 
     def close(self) -> None:
+        deadline = time.monotonic() + CLOSE_S
         for writer in self.all().values():
-            writer.close()
+            writer.close(max(0.0, deadline - time.monotonic()))
 
 
 def open_journals(home: Home, options: Options) -> Journals:

@@ -142,6 +142,18 @@ def test_the_accounts_are_right_at_every_scrape(serve: Any, installed: Any, even
     assert min(records["dropped"], records["sampled_out"], records["written"]) > 0
 
 
+def test_a_refused_request_leaves_who_asked_on_either_way(serve: Any, installed: Any) -> None:
+    """A body with a length goes the short way, one in chunks the ordinary one; both know the caller."""
+    server = serve(workers=1)
+    connection = server.connection()
+    for body in (b"{", iter([b"{"])):
+        connection.request("POST", "/models/delay/predict", body)
+        assert connection.getresponse().read()
+    connection.close()
+    found = [(line["caller"], line["status"], line["model"]) for line in installed.journal("errors")]
+    assert found == [("127.0.0.1", 400, "delay")] * 2
+
+
 @LINUX
 def test_a_full_disk_sheds_counts_tells_and_recovers(serve: Any, installed: Any, eventually: Any) -> None:
     """Answers go on, 200 and degraded; when there is room again lines are written; the episode is told at both ends."""
