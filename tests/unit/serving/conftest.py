@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import classes_of, compile_model
-from flyball.engine.infer import infer_contract
+from flyball.engine.infer import infer_contract, label_kind_of
 from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
 from flyball.serving.app import App
@@ -42,7 +42,13 @@ def files() -> Mapping[str, Mapping[str, bytes]]:
 
     def bundle(model: str, task: Any, fitted: Any, positive: str | None) -> dict[str, bytes]:
         contract = infer_contract(
-            frame, model=model, task=task, features=["hour", "distance"], classes=classes_of(fitted), positive=positive
+            frame,
+            model=model,
+            task=task,
+            features=["hour", "distance"],
+            classes=classes_of(fitted),
+            positive=positive,
+            label_kind=label_kind_of(fitted),
         )
         return {"model.onnx": compile_model(fitted, contract), "contract.json": orjson.dumps(contract.to_json())}
 
@@ -154,7 +160,8 @@ class Client:
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": path.partition("?")[0],
+            "query_string": path.partition("?")[2].encode(),
             "headers": [(k.replace("_", "-").lower().encode(), v.encode()) for k, v in headers.items()],
         }
         shadows = asyncio.create_task(self.app.shadows.run())
