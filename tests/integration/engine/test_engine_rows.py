@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.compose import ColumnTransformer
@@ -139,7 +139,6 @@ JSON = (
 SHORT = way(BINARY)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(MIXED), JSON, min_size=3))
 def test_any_row_gets_the_ordinary_answer_or_none(record: dict[str, Any]) -> None:
     """Whatever JSON holds, the short way never answers what the ordinary way would refuse or answer otherwise."""

@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.errors import ProjectError
@@ -87,7 +87,6 @@ def judged(text: str) -> int:
 
 
 @given(st.dictionaries(st.sampled_from(PLACES), _value, max_size=12))
-@settings(deadline=None, max_examples=300)
 def test_random_values_end_in_findings_or_a_project(values: dict[tuple[str, ...], Any]) -> None:
     """Every key, with any value TOML can hold, alone and with others."""
     needed = {("model", "name"): "a", ("model", "task"): "binary", ("model", "target"): "y"}
@@ -96,7 +95,6 @@ def test_random_values_end_in_findings_or_a_project(values: dict[tuple[str, ...]
 
 
 @given(st.lists(st.text(alphabet='[]model.name="#\n1 ', max_size=12), max_size=8).map("".join))
-@settings(deadline=None)
 def test_random_text_ends_in_findings(text: str) -> None:
     """No text is without findings, since a model needs a name, a task and a target."""
     assert judged(text) >= 1

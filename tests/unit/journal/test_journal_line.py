@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.journal.line import (
@@ -158,7 +158,6 @@ def test_an_outcome_without_owner_is_none() -> None:
 
 
 @given(st.binary())
-@settings(deadline=None)
 def test_garbage_never_raises(line: bytes) -> None:
     """Any bytes are a line or None."""
     assert parse_line(line) is None
@@ -172,7 +171,6 @@ _json = st.recursive(
 
 
 @given(st.sampled_from(sorted(orjson.loads(encoded()))), _json)
-@settings(deadline=None)
 def test_no_field_can_make_the_parser_raise(name: str, value: Any) -> None:
     """A well-formed line with one field replaced by any JSON is a line or None."""
     try:
@@ -184,7 +182,6 @@ def test_no_field_can_make_the_parser_raise(name: str, value: Any) -> None:
 
 
 @given(st.integers(0, len(encoded()) - 3))
-@settings(deadline=None)
 def test_a_torn_line_is_none(length: int) -> None:
     """No beginning of a line passes for the whole."""
     assert parse_line(encoded()[:length]) is None

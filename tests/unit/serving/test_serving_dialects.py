@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.engine.contract import Contract, Feature, Prediction
@@ -151,6 +151,9 @@ FORMS = {
     "json lines": Form("invocations", json_lines, event=False),
 }
 EVERY = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+WITH_EVENT = pytest.mark.parametrize(
+    "form", [pytest.param(form, id=name) for name, form in FORMS.items() if form.event]
+)
 #: forms in which each row names its own columns.
 BY_ROW = [
     name for name in FORMS if "objects" in name or "records" in name or name in ("vertex", "instances", "json lines")
@@ -286,7 +289,7 @@ def test_a_row_too_short_is_refused_alone(name: str) -> None:
     assert caught.value.errors[0].loc[-2:] == (1, "member")
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS.values() if form.event], ids=str)
+@WITH_EVENT
 def test_key_and_timestamp_have_a_place(form: Form) -> None:
     """One for all rows, or a list with one for each."""
     one, _ = decode(form, GOOD, event={"key": "N1", "timestamp": "2013-01-01T12:00:00+02:00"})
@@ -295,7 +298,7 @@ def test_key_and_timestamp_have_a_place(form: Form) -> None:
     assert (each.keys, each.timestamp) == (["a", "b", "c"], None)
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS.values() if form.event], ids=str)
+@WITH_EVENT
 @pytest.mark.parametrize(
     "event", [{"key": 7}, {"key": ["a"]}, {"timestamp": "yesterday"}, {"timestamp": "2093-01-01T00:00:00Z"}, {"kee": 1}]
 )
@@ -427,7 +430,6 @@ _HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(dialect=st.sampled_from(DIALECTS), body=_BODY, headers=_HEADERS, one=st.booleans())
 def test_whatever_bytes_come_they_are_columns_or_a_refusal(dialect: Any, body: Any, headers: Any, one: bool) -> None:
     """No other exception, on any protocol, for a model of one feature or of several; an answer is as long as its rows."""

@@ -1,0 +1,11 @@
+"""How thoroughly properties are tried: quickly in `make test`, thoroughly in the slow stage of .ci/run."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=30, deadline=None)
+settings.register_profile("thorough", max_examples=1_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
