@@ -194,6 +194,11 @@ class Table(Mapping[str, npt.NDArray[Any]]):
         return len(self.layout.names)
 
 
+def rows_of(table: Table, start: int, stop: int) -> Table:
+    """Rows `start` up to `stop`, as views."""
+    return Table(table.layout, table.numbers[start:stop], table.categories[start:stop])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """A version's answer to n rows."""

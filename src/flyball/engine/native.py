@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flyball.engine.bundle import NATIVE, PICKLE, verify_bundle
-from flyball.engine.contract import Contract, Table
+from flyball.engine.contract import Contract, Table, rows_of
 from flyball.engine.session import Engine
 from flyball.engine.wire import Kind, receive_answer, send_request, values
 from flyball.errors import Corrupt, FlyballError, Unavailable
@@ -91,11 +91,6 @@ class NativeEngine(Engine):
         starts = range(0, table.rows, PART_ROWS)
         parts = (self.process.ask(rows_of(table, start, start + PART_ROWS)) for start in starts)
         return np.concatenate([nothing, *parts])
-
-
-def rows_of(table: Table, start: int, stop: int) -> Table:
-    """Rows `start` up to `stop`."""
-    return Table(table.layout, table.numbers[start:stop], table.categories[start:stop])
 
 
 class NativeProcess:

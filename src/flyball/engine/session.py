@@ -13,7 +13,7 @@ import onnxruntime
 from flyball.engine.bundle import MODEL, NATIVE, read_contract, verify_bundle
 from flyball.engine.check import columns_from_records
 from flyball.engine.contract import Columns, Contract, Layout, Prediction, Table
-from flyball.engine.threads import LARGE_ROWS, MEASURED_ROWS, candidates, choose, seconds_of
+from flyball.engine.threads import LARGE_ROWS, MEASURED_ROWS, Spread, candidates, choose, seconds_of
 from flyball.errors import Corrupt, Mistake
 
 #: a graph's inputs: float32 (rows, number features) and text (rows, category features); one of them may be absent.
@@ -28,8 +28,8 @@ class Engine:
 
     def __init__(self, contract: Contract, session: Any) -> None:
         self.contract = contract
-        #: another session of the same graph, with more threads, where those were measured to be worth it.
-        self.large: Any = None
+        #: over what threads large batches are spread, where that was measured to be worth it.
+        self.spread: Spread | None = None
         #: the ONNX Runtime session.
         self.session = session
         #: names of the graph's inputs.
@@ -40,7 +40,9 @@ class Engine:
 
     def predict(self, columns: Columns) -> Prediction:
         """The answers to n rows. Columns beyond the contract's are ignored; one that lacks is a `Mistake`."""
-        answer = self.run(as_table(self.contract.layout, columns)).astype(np.float64)
+        table = as_table(self.contract.layout, columns)
+        spread = self.spread if table.rows >= LARGE_ROWS else None
+        answer = (self.run(table) if spread is None else spread(self.run, table)).astype(np.float64)
         if self.positive is not None:
             score = answer[:, self.positive]
             return Prediction(prediction=score, score=score, probabilities=answer)
@@ -58,8 +60,7 @@ class Engine:
             feeds[NUMBERS] = table.numbers
         if CATEGORIES in self.inputs:
             feeds[CATEGORIES] = table.categories
-        session = self.session if self.large is None or table.rows < LARGE_ROWS else self.large
-        answer: npt.NDArray[np.float32] = session.run((OUTPUT,), feeds)[0]
+        answer: npt.NDArray[np.float32] = self.session.run((OUTPUT,), feeds)[0]
         return answer
 
 
@@ -88,11 +89,12 @@ def load_engine(folder: Path, digest: str | None, *, threads: int = 1) -> Engine
 def open_engine(contract: Contract, model: bytes, *, threads: int = 1, name: str = MODEL) -> Engine:
     """An engine from a graph's bytes (those of `compile_model`), warmed up with the contract's example row."""
     try:
-        engine = Engine(contract, _session(model, 1))
+        session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+        engine = Engine(contract, session)
         example = as_table(contract.layout, columns_from_records(contract, [dict(contract.example)]))
         shape = engine.run(example).shape
         if threads > 1:
-            engine.large = _fastest(engine, model, example, threads)
+            engine.spread = _spread(engine, example, threads)
     except Exception as error:  # the runtime has no root of its own for what it raises
         why = first_line(error)
         raise Corrupt(f"{name}: does not answer its example row ({why}); register the version again") from error
@@ -128,25 +130,20 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 
-def _fastest(engine: Engine, model: bytes, example: Table, threads: int) -> Any:
-    """The session for large batches; None where one thread is as good as more."""
+def _spread(engine: Engine, example: Table, threads: int) -> Spread | None:
+    """What large batches are spread over; None where one thread is as good as more."""
     rows = np.zeros(MEASURED_ROWS, dtype=np.intp)
     batch = Table(example.layout, example.numbers[rows], example.categories[rows])
-    sessions = {count: engine.session if count == 1 else _session(model, count) for count in candidates(threads)}
-    found = choose(
-        {count: seconds_of(partial(Engine(engine.contract, one).run, batch)) for count, one in sessions.items()}
-    )
-    return sessions[found] if found > 1 else None
+    ways = {count: Spread(count) for count in candidates(threads)}
+    found = choose({count: seconds_of(partial(way, engine.run, batch)) for count, way in ways.items()})
+    return ways[found] if found > 1 else None
 
 
-def _session(model: bytes, threads: int) -> Any:
-    return onnxruntime.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
-
-
-def _options(threads: int) -> Any:
+def _options() -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = threads
+    # One thread: the runtime's own change the last bits of an answer, and cost a small batch more than they save.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # A spinning thread takes a core from the other workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

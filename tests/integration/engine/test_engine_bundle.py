@@ -23,6 +23,7 @@ from flyball.engine.contract import Contract
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract
 from flyball.engine.session import load_engine, open_engine
+from flyball.engine.threads import Spread
 from flyball.errors import Conflict, Corrupt, Mistake
 
 FILES = {"model.onnx": b"graph", "contract.json": b"{}", "profile.json": b"[1, 2]"}
@@ -245,12 +246,12 @@ def test_a_worker_loads_an_engine_without_the_training_side(tmp_path: Path) -> N
 
 
 def test_an_engine_of_more_threads_answers_the_same(tmp_path: Path) -> None:
-    """Whether they were worth it or not; a large batch may go another way than a small one."""
+    """To the bit, whether they were worth it or not: a large batch is cut by its rows."""
     contract, files = model_files()
     digest = write_bundle(tmp_path / "v1", files)
     one, two = (load_engine(tmp_path / "v1", digest, threads=threads) for threads in (1, 2))
-    two.large = two.large or two.session
+    two.spread = Spread(3)
     random = np.random.default_rng(3)
     columns = {name: random.normal(size=2_000).astype(np.float32) for name in contract.names()}
-    assert one.large is None
+    assert one.spread is None
     assert np.array_equal(one.predict(columns).score, two.predict(columns).score)

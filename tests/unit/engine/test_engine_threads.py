@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from flyball.engine.threads import ROUNDS, candidates, choose, seconds_of
+from flyball.engine.contract import Feature, Layout, Table
+from flyball.engine.threads import ROUNDS, Spread, candidates, choose, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,20 @@ def test_a_duration_is_the_best_of_a_few_rounds_after_one_to_warm_up() -> None:
     calls: list[int] = []
     assert seconds_of(lambda: calls.append(1)) >= 0
     assert len(calls) == ROUNDS + 1
+
+
+@pytest.mark.parametrize(("threads", "parts"), [(1, [7]), (2, [3, 4]), (3, [2, 2, 3]), (7, [1] * 7)])
+def test_a_large_batch_is_cut_by_its_rows_and_put_together_in_order(threads: int, parts: list[int]) -> None:
+    """Every row once; the caller's own thread does the first part."""
+    layout = Layout.of((Feature(name="x", kind="number", nullable=False),))
+    x = np.arange(7, dtype=np.float32).reshape(7, 1)
+    seen: list[tuple[float, int, bool]] = []
+
+    def double(part: Table) -> npt.NDArray[np.float32]:
+        seen.append((float(part.numbers[0, 0]), part.rows, threading.current_thread() is threading.main_thread()))
+        return 2 * part.numbers
+
+    answer = Spread(threads)(double, Table(layout, x, np.empty((7, 0), dtype=object)))
+    assert np.array_equal(answer, 2 * x)
+    assert [rows for _, rows, _ in sorted(seen)] == parts
+    assert [own for _, _, own in sorted(seen)] == [True, *[False] * (threads - 1)]
