@@ -74,10 +74,10 @@ def encode_predictions(
     )
 
 
-def opening_of_one(*, model: str, version: int, variant: str, source: Source, generation: int) -> bytes:
+def opening_of_one(*, model: str, version: int, variant: str, role: Role, source: Source, generation: int) -> bytes:
     """What every line of `encode_one` begins with."""
     fixed = {"v": PROTOCOL, "kind": "predictions", "model": model, "version": version, "variant": variant}
-    return orjson.dumps({**fixed, "role": "live", "source": source, "generation": generation})[:-1]
+    return orjson.dumps({**fixed, "role": role, "source": source, "generation": generation})[:-1]
 
 
 def encode_one(

@@ -75,7 +75,7 @@ class Served:
         ordinary = not changes and self.sample >= 1.0 and self.gathering is None
         self.rows = few_rows(self.engine) if ordinary else None
         self.journal_opening = opening_of_one(
-            model=self.model, version=self.version, variant=LIVE, source="http", generation=self.generation
+            model=self.model, version=self.version, variant=LIVE, role="live", source="http", generation=self.generation
         )
         #: (version, engine) of each shadow.
         self.shadows = tuple(

@@ -9,8 +9,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from flyball.engine.session import as_table
-from flyball.journal.line import encode_predictions
+from flyball.journal.line import encode_one, encode_predictions, opening_of_one
 from flyball.serving.batching import apart, merged
 from flyball.serving.served import SHADOW
 
@@ -129,21 +131,51 @@ class Shadows:
             if len(batch) == 1:
                 self._metrics.shadow("failed")
             return
-        latency_ms = (time.perf_counter() - started) * 1000
-        lines = [_line(one, number, said, latency_ms) for one, said in zip(batch, found, strict=True)]
+        lines = _lines(batch, number, found, (time.perf_counter() - started) * 1000)
         for fate in self._journal.append_all(lines, self):
             if fate != "waiting":
                 self._metrics.shadow(fate)
 
-    async def _predicted(self, batch: Sequence[Answered], number: int, engine: Engine) -> list[Prediction]:
-        served, rows = batch[0].served, [len(answered.ids) for answered in batch]
-        if (gathering := served.gatherings.get(number)) is not None:
-            return [await gathering.predict(batch[0].columns)]
+    async def _predicted(self, batch: Sequence[Answered], number: int, engine: Engine) -> Prediction:
+        """Of all rows of the batch, one after the other."""
+        if (gathering := batch[0].served.gatherings.get(number)) is not None:
+            return await gathering.predict(batch[0].columns)
         table = merged([as_table(engine.contract.layout, answered.columns) for answered in batch])
-        if sum(rows) <= INLINE_ROWS:
-            return list(apart(engine.predict(table), rows))
+        if table.rows <= INLINE_ROWS:
+            return engine.predict(table)
         loop = asyncio.get_running_loop()
-        return [await loop.run_in_executor(self._executor, engine.predict, table)]
+        return await loop.run_in_executor(self._executor, engine.predict, table)
+
+
+def _lines(batch: Sequence[Answered], number: int, found: Prediction, latency_ms: float) -> list[bytes]:
+    """One for each request."""
+    served = batch[0].served
+    singles = not served.multiclass and all(item.text is not None and len(item.ids) == 1 for item in batch)
+    if not (singles and served.verbatim and np.isfinite(found.score).all()):
+        parts = apart(found, [len(item.ids) for item in batch])
+        return [_line(item, number, part, latency_ms) for item, part in zip(batch, parts, strict=True)]
+    opening = opening_of_one(
+        model=served.model,
+        version=number,
+        variant=SHADOW,
+        role="shadow",
+        source="http",
+        generation=served.generation,
+    )
+    return [
+        encode_one(
+            opening,
+            request_id=item.request_id,
+            id=item.ids[0],
+            timestamp=item.timestamp if type(item.timestamp) is str else item.timestamp[0],
+            received_at=item.received_at,
+            latency_ms=latency_ms,
+            key=item.keys,
+            inputs=item.text or b"",
+            score=repr(score).encode(),
+        )
+        for item, score in zip(batch, found.score.tolist(), strict=True)
+    ]
 
 
 def _line(answered: Answered, number: int, prediction: Prediction, latency_ms: float) -> bytes:

@@ -212,7 +212,7 @@ def test_a_line_of_one_row_reads_like_any_other(key: list[str] | None) -> None:
     """Its row stands as it was asked; the rest is what it would be."""
     fixed: dict[str, Any] = {"request_id": "r", "timestamp": AT, "received_at": AT, "latency_ms": 0.25, "key": key}
     one = encode_one(
-        opening_of_one(model="flights", version=3, variant="v3", source="http", generation=7),
+        opening_of_one(model="flights", version=3, variant="v3", role="live", source="http", generation=7),
         id="a",
         inputs=orjson.dumps([{"distance": 0.5, "stops": 2, "wind": None, "origin": 'E"W\nR'}]),
         score=b"0.25",
