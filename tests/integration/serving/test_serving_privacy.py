@@ -59,7 +59,10 @@ BODIES: dict[str, tuple[str, Any]] = {
     "MLflow records": ("/invocations", {"dataframe_records": [ROW]}),
     "MLflow split": ("/invocations", {"dataframe_split": {"columns": FEATURES, "data": [VALUES]}}),
     "MLflow instances": ("/invocations", {"instances": [ROW]}),
+    "MLflow inputs": ("/invocations", {"inputs": {name: [ROW[name]] for name in FEATURES}}),
 }
+
+CSV = f"{','.join(FEATURES)}\n{','.join(map(str, VALUES))}\n".encode()
 
 #: requests that cannot be answered.
 REFUSED: dict[str, tuple[str, bytes]] = {
@@ -120,6 +123,19 @@ def withhold(installed: Any) -> None:
     database.close()
 
 
+def binary() -> tuple[bytes, dict[str, str]]:
+    """The row as binary tensors, and the header that says where they begin."""
+    parts, inputs = [], []
+    for name, value in ROW.items():
+        text = isinstance(value, str)
+        part = struct.pack("<I", len(value)) + value.encode() if text else struct.pack("<f", value)
+        about = {"name": name, "shape": [1], "datatype": "BYTES" if text else "FP32"}
+        inputs.append({**about, "parameters": {"binary_data_size": len(part)}})
+        parts.append(part)
+    head = orjson.dumps({"inputs": inputs})
+    return head + b"".join(parts), {"inference-header-content-length": str(len(head))}
+
+
 def needles() -> list[bytes]:
     """The secret in every form it might be found in."""
     text = TEXT.encode()
@@ -147,7 +163,11 @@ def test_a_planted_secret_is_found_nowhere(
     for name, (path, value) in BODIES.items():
         status, _, told[name] = server.request("POST", path, value, {"content-type": "application/json"})
         answered += status == 200
-    assert answered >= 2
+    status, _, told["CSV"] = server.request("POST", "/invocations", CSV, {"content-type": "text/csv"})
+    answered += status == 200
+    status, _, told["binary tensors"] = server.request("POST", "/v2/models/delay/infer", *binary())
+    answered += status == 200
+    assert answered == len(BODIES) + 2, told
     for name, (path, body) in REFUSED.items():
         status, _, told[name] = server.request("POST", path, body, {"content-type": "application/json"})
         assert 400 <= status < 500, (name, status)
