@@ -193,3 +193,43 @@ def test_an_old_segment_is_let_go_and_an_empty_one_kept(tmp_path: Path) -> None:
     assert segment.path is not None
     assert [first.read_bytes(), segment.path.read_bytes()] == [b"1\n", b"2\n"]
     segment.close()
+
+
+def test_of_lines_written_together_those_that_fit_are_written(tmp_path: Path) -> None:
+    """The disk is full in the middle of the third of four: two are kept, and what follows is whole again."""
+    line = b'{"v":1}\n'
+    script = (
+        "import resource, sys; from pathlib import Path; from flyball.journal.segment import Segment\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        f"segment = Segment(Path(sys.argv[1]), 'test'); line = {line!r}\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard)); assert segment.append_all([line] * 4) == 2\n"
+        "assert 'is the disk full?' in segment.last_error\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard)); assert segment.append_all([line] * 2) == 2\n"
+        "assert (segment.written, segment.dropped, segment.last_error) == (4, 2, None)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    (path,) = tmp_path.glob("*.jsonl")
+    assert path.read_bytes() == line * 2 + line[:4] + b"#\n" + line * 2
+
+
+def test_a_segment_is_synced_with_its_folder(tmp_path: Path) -> None:
+    """A real file on a real disk; one whose file cannot be opened is not called synced."""
+    segment = Segment(tmp_path / "journal", "test")
+    assert segment.append_all([b"1\n"]) == 1
+    assert segment.sync()
+    assert segment.sync()
+    segment.close()
+    (tmp_path / "file").touch()
+    assert not Segment(tmp_path / "file" / "journal", "test").sync()
+
+
+def test_a_file_that_never_got_a_line_is_not_left_behind(tmp_path: Path) -> None:
+    """A disk that takes files and no lines is not filled with empty files."""
+    script = (
+        "import resource, sys; from pathlib import Path; from flyball.journal.segment import Segment\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "segment = Segment(Path(sys.argv[1]), 'test')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard)); assert not segment.append(b'1\\n')\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    assert list(tmp_path.iterdir()) == []
