@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.journal.segment import Segment
-from flyball.serving import answering, metrics, served, turn, worker, writing
+from flyball.serving import answering, journals, metrics, served, turn, worker
 
 
 class Nowhere(Segment):
@@ -26,11 +26,12 @@ class Nowhere(Segment):
 
 
 def main(argv: Sequence[str]) -> None:
-    _replace(writing, "Segment", Nowhere)
+    _replace(journals, "Segment", Nowhere)
     _replace(answering, "encode_predictions", _nothing)
     _replace(turn, "encode_one", _nothing)
     _replace(served, "_kept", lambda *_: _nothing)
     _replace(metrics.Counts, "answered", _nothing)
+    _replace(metrics.Counts, "singles", _nothing)
     worker.main(argv)
 
 

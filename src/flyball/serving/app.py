@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from flyball.engine.contract import Prediction
     from flyball.serving.batching import Gathering
     from flyball.serving.dialect import Dialect, Encode
+    from flyball.serving.journals import Journals
     from flyball.serving.metrics import Metrics
     from flyball.serving.native import Asked
     from flyball.serving.options import Options
     from flyball.serving.protocol import Head
-    from flyball.serving.writing import Journals
 
 #: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
 INLINE_BYTES = 512 * 1024

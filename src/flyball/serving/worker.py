@@ -26,6 +26,7 @@ import uvloop
 from flyball.serving.app import App
 from flyball.serving.cells import Cells
 from flyball.serving.episodes import Episodes
+from flyball.serving.journals import open_journals
 from flyball.serving.metrics import Metrics
 from flyball.serving.models import Roster
 from flyball.serving.options import WorkerArguments, parse_worker
@@ -34,7 +35,6 @@ from flyball.serving.protocol import Protocol
 from flyball.serving.salt import journal_salt
 from flyball.serving.sockets import BACKLOG
 from flyball.serving.watch import Watch
-from flyball.serving.writing import open_journals
 from flyball.store import Home, stamp, utcnow
 
 #: how often bodies that take too long are given up and segments looked at.

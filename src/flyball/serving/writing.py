@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from flyball.journal.segment import Segment
@@ -17,8 +16,6 @@ from flyball.journal.segment import Segment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flyball.serving.options import Options
-    from flyball.store import Home
 
 #: a write that takes longer turns the writer to its buffer.
 SLOW_S = 0.05
@@ -217,52 +214,3 @@ class Writer:
             _, done = self._waiters.popleft()
             if not done.done():
                 done.set_result(None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journals:
-    """A worker's writers."""
-
-    predictions: Writer
-    #: of models whose `[serving] durability` is "disk"; None where there is none.
-    durable: Writer | None
-    #: durable too where any model's predictions are.
-    outcomes: Writer
-    errors: Writer
-
-    def all(self) -> dict[str, Writer]:
-        """Each by what it is called to people."""
-        named = {"predictions": self.predictions, "outcomes": self.outcomes, "errors": self.errors}
-        return named if self.durable is None else {**named, "durable predictions": self.durable}
-
-    def faults(self) -> list[Fault]:
-        """What is wrong, as sentences that name the journal; empty where all is well. From any thread."""
-        return [
-            Fault(fault.shedding, f"the journal of {name} {fault.what}")
-            for name, writer in self.all().items()
-            if (fault := writer.fault)
-        ]
-
-    def tend(self) -> None:
-        for writer in self.all().values():
-            writer.tend()
-
-    def close(self) -> None:
-        deadline = time.monotonic() + CLOSE_S
-        for writer in self.all().values():
-            writer.close(max(0.0, deadline - time.monotonic()))
-
-
-def open_journals(home: Home, options: Options) -> Journals:
-    """A worker's writers, each with a segment of its own. Never raises: answers do not wait for a disk to be mended."""
-
-    def writer(kind: str, *, durable: bool = False) -> Writer:
-        return Writer(Segment(home.journal, kind), rotate_s=options.segment_s, durable=durable)
-
-    durable = bool(options.durable)
-    return Journals(
-        predictions=writer("predictions"),
-        durable=writer("predictions", durable=True) if durable else None,
-        outcomes=writer("outcomes", durable=durable),
-        errors=writer("errors"),
-    )

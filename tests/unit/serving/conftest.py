@@ -23,10 +23,10 @@ from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
 from flyball.serving.app import App
 from flyball.serving.cells import Cells
+from flyball.serving.journals import open_journals
 from flyball.serving.metrics import Metrics
 from flyball.serving.options import Options
 from flyball.serving.watch import Watch
-from flyball.serving.writing import open_journals
 from flyball.store import Home, moment, open_database
 
 NOW = moment("2013-06-01T00:00:00Z")
