@@ -165,7 +165,7 @@ class NativeProcess:
             began, why = time.monotonic(), "it has ended"
             try:
                 self._live()
-            except (FlyballError, OSError, EOFError) as error:
+            except Exception as error:  # noqa: BLE001  # the thread's edge: whoever waits for it is told
                 self._refuse(error)
                 why = str(error) or type(error).__name__
             deaths = deaths + 1 if time.monotonic() - began < YOUNG_S else 0
@@ -194,7 +194,13 @@ class NativeProcess:
     def _refuse(self, error: Exception) -> None:
         """What kept the first process from loading its model is told to `begin`, and is not tried again."""
         if not self._begun.is_set():
-            words = f"{self._folder}: its process ended before its model was loaded; its last words are in the log"
+            late = isinstance(error, TimeoutError)
+            what = (
+                f"its process took more than {START_TIMEOUT_S:g} s"
+                if late
+                else "its process ended before its model was loaded"
+            )
+            words = f"{self._folder}: {what}; its last words are in the log"
             self._refusal = error if isinstance(error, FlyballError) else Unavailable(words)
             self._closed.set()
             self._begun.set()
