@@ -75,9 +75,14 @@ def encode_predictions(
 
 
 def opening_of_one(*, model: str, version: int, variant: str, role: Role, source: Source, generation: int) -> bytes:
-    """What every line of `encode_one` begins with."""
+    """What the lines of a version have in common, for `opening_at`."""
     fixed = {"v": PROTOCOL, "kind": "predictions", "model": model, "version": version, "variant": variant}
     return orjson.dumps({**fixed, "role": role, "source": source, "generation": generation})[:-1]
+
+
+def opening_at(opening: bytes, *, received_at: str, latency_ms: float) -> bytes:
+    """What the lines of a version have in common that were answered together, for `encode_one`."""
+    return opening + f',"received_at":"{received_at}","latency_ms":{latency_ms:.4f}'.encode()
 
 
 def encode_one(
@@ -86,23 +91,18 @@ def encode_one(
     request_id: str,
     id: str,  # noqa: A002 - the field's name
     timestamp: str,
-    received_at: str,
-    latency_ms: float,
     key: Sequence[str | None] | None,
     inputs: bytes,
     score: bytes,
 ) -> bytes:
     """`encode_predictions` for one row as it was asked, a binary or regression model's: a fraction of the time.
 
-    `opening` of `opening_of_one`; `inputs` as in `encode_predictions`; `score` is a JSON number, and the prediction
-    too; request id, id and stamps need no escapes.
+    `opening` of `opening_at`; `inputs` as in `encode_predictions`; `score` is a JSON number, and the prediction too;
+    request id, id and stamps need no escapes.
     """
-    said = (
-        f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","received_at":"{received_at}",'
-        f'"latency_ms":{latency_ms:.4f},"inputs":'
-    )
-    keys = b'"key":null,' if key is None else b'"key":%b,' % orjson.dumps(key)
-    return b'%b%b%b,%b"prediction":[%b],"score":[%b]}\n' % (opening, said.encode(), inputs, keys, score, score)
+    said = f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","key":'.encode()
+    keys = b"null" if key is None else orjson.dumps(key)
+    return b'%b%b%b,"inputs":%b,"prediction":[%b],"score":[%b]}\n' % (opening, said, keys, inputs, score, score)
 
 
 def encode_outcomes(*, model: str, received_at: str, outcomes: Sequence[Mapping[str, Any]]) -> bytes:

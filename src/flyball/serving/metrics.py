@@ -64,6 +64,16 @@ class Counts:
         values[self._batch + bisect_left(ROWS, rows)] += 1.0
         values[self._batch_sum] += rows
 
+    def singles(self, requests: int, seconds: float, journaled: str) -> None:
+        """`answered` for requests of one row each that were answered together."""
+        values = self._values
+        values[self._rows[journaled]] += requests
+        values[self._ok] += requests
+        values[self._seconds + bisect_left(SECONDS, seconds)] += requests
+        values[self._seconds_sum] += requests * seconds
+        values[self._batch] += requests
+        values[self._batch_sum] += requests
+
     def settled(self, rows: int, *, written: bool) -> None:
         """What became of rows that were counted as waiting."""
         self._values[self._rows[WAITING]] -= rows

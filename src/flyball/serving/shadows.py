@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flyball.engine.session import as_table
-from flyball.journal.line import encode_one, encode_predictions, opening_of_one
+from flyball.journal.line import encode_one, encode_predictions, opening_at, opening_of_one
 from flyball.serving.batching import apart, merged
 from flyball.serving.served import SHADOW
 
@@ -164,12 +164,10 @@ def _lines(batch: Sequence[Answered], number: int, found: Prediction, latency_ms
     )
     return [
         encode_one(
-            opening,
+            opening_at(opening, received_at=item.received_at, latency_ms=latency_ms),
             request_id=item.request_id,
             id=item.ids[0],
             timestamp=item.timestamp if type(item.timestamp) is str else item.timestamp[0],
-            received_at=item.received_at,
-            latency_ms=latency_ms,
             key=item.keys,
             inputs=item.text or b"",
             score=repr(score).encode(),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import orjson
 
 from flyball.engine.contract import Table
-from flyball.journal.line import encode_one
+from flyball.engine.rows import MANY
+from flyball.journal.line import encode_one, opening_at
 from flyball.serving.native import inputs_text, keys_and_times
 from flyball.serving.problem import Problem
 from flyball.serving.requests import item_ids, request_id
@@ -69,7 +70,15 @@ class _Usual(NamedTuple):
     asked_by: str
     keys: list[str] | None
     timestamp: str
-    received_at: str
+
+
+class _Moment(NamedTuple):
+    """When a turn's requests came: one look at the clock does for all of them."""
+
+    #: nanoseconds since 1970, and the same as a stamp.
+    at_ns: int
+    stamp: str
+    #: on the clock that latencies are measured by.
     started: float
 
 
@@ -88,31 +97,31 @@ class Turn:
 
     def _end(self) -> None:
         asked, self._asked = self._asked, []
-        for served, some in groupby(asked, key=_served):
-            if served.rows is None:
-                for small in some:
-                    self._alone(small)
-            else:
-                self._together(served, list(some))
+        at_ns = time.time_ns()
+        moment = _Moment(at_ns, self._app.arrivals.stamp(at_ns), time.perf_counter())
+        for served, found in groupby(asked, key=_served):
+            some = list(found)
+            for start in range(0, len(some), MANY):
+                self._together(served, some[start : start + MANY], moment)
 
     def _alone(self, small: Small) -> None:
         if not small.connection.gone():
             close = small.connection.closes()
             small.connection.reply(self._app.answer_directly(small, close=close), close=close)
 
-    def _together(self, served: Served, some: Sequence[Small]) -> None:
-        assert served.rows is not None
+    def _together(self, served: Served, some: Sequence[Small], moment: _Moment) -> None:
         usual: list[_Usual] = []
         for small in some:
             if small.connection.gone():
                 continue
-            understood = self._understood(small)
+            understood = self._understood(small, moment)
             if understood is None:
                 self._alone(small)
             else:
                 usual.append(understood)
         if not usual:
             return
+        assert served.rows is not None
         try:
             scores = served.rows.scores()
         except Exception:  # noqa: BLE001 - whoever of them it was: the others are not to suffer for it
@@ -121,26 +130,23 @@ class Turn:
             for item in usual:
                 self._alone(item.small)
         else:
-            self._conclude(served, usual, scores)
+            self._conclude(served, usual, scores, moment)
 
-    def _understood(self, small: Small) -> _Usual | None:
+    def _understood(self, small: Small, moment: _Moment) -> _Usual | None:
         """None where there is anything to be said against it, or more than one row in it."""
-        started, at_ns = time.perf_counter(), time.time_ns()
-        served, arrivals = small.served, self._app.arrivals
-        assert served.rows is not None
-        if len(small.body) > served.rows.longest_text:
+        served = small.served
+        if served.rows is None or len(small.body) > served.rows.longest_text:
             return None
-        made = arrivals.new_id(at_ns)
+        made = self._app.arrivals.new_id(moment.at_ns)
         try:
             value = orjson.loads(small.body)
             inputs = value["inputs"]
-            keys, timestamp = keys_and_times(value, 1, at_ns / 1e9)
+            keys, timestamp = keys_and_times(value, 1, moment.at_ns / 1e9)
             ids = item_ids(small.fields, served.model, made, 1)
         except (orjson.JSONDecodeError, TypeError, KeyError, Problem):
             return None
         if type(inputs) is not list or len(inputs) != 1 or not served.rows.put(inputs[0]):
             return None
-        received_at = arrivals.stamp(at_ns)
         at = timestamp[0] if isinstance(timestamp, list) else timestamp
         return _Usual(
             small,
@@ -149,23 +155,20 @@ class Turn:
             ids[0],
             request_id(small.fields, made),
             keys,
-            at or received_at,
-            received_at,
-            started,
+            at or moment.stamp,
         )
 
-    def _conclude(self, served: Served, usual: Sequence[_Usual], scores: Sequence[float]) -> None:
+    def _conclude(self, served: Served, usual: Sequence[_Usual], scores: Sequence[float], moment: _Moment) -> None:
         """Journal, count, answer."""
         said = [repr(score).encode() for score in scores]
-        now = time.perf_counter()
+        latency_ms = (time.perf_counter() - moment.started) * 1000
+        opening = opening_at(served.journal_opening, received_at=moment.stamp, latency_ms=latency_ms)
         lines = [
             encode_one(
-                served.journal_opening,
+                opening,
                 request_id=item.asked_by,
                 id=item.id,
                 timestamp=item.timestamp,
-                received_at=item.received_at,
-                latency_ms=(now - item.started) * 1000,
                 key=item.keys,
                 inputs=item.text,
                 score=score,
@@ -173,25 +176,25 @@ class Turn:
             for item, score in zip(usual, said, strict=True)
         ]
         fates = served.journal.append_all(lines, served.counts)
-        now = time.perf_counter()
+        # Counted before they are sent: a worker killed in between has counted one too many, never one too few.
+        for fate in set(fates):
+            served.counts.singles(fates.count(fate), time.perf_counter() - moment.started, fate)
         if served.shadows:
-            self._shadow(served, usual)
-        for item, score, fate in zip(usual, said, fates, strict=True):
-            # Counted before it is sent: a worker killed in between has counted one too many, never one too few.
-            served.counts.answered(1, now - item.started, fate)
+            self._shadow(served, usual, moment)
+        for item, score in zip(usual, said, strict=True):
             small = item.small
             answer = b'%b[%b],"ids":["%b"]}' % (served.head, score, item.id.encode())
             close = small.connection.closes()
             content = response(served, small.fields, item.asked_by, answer, close=close, date=small.connection.date())
             small.connection.reply(content, close=close)
 
-    def _shadow(self, served: Served, usual: Sequence[_Usual]) -> None:
+    def _shadow(self, served: Served, usual: Sequence[_Usual], moment: _Moment) -> None:
         assert served.rows is not None
         table = served.rows.table([item.record for item in usual])
         for row, item in enumerate(usual):
             part = Table(table.layout, table.numbers[row : row + 1], table.categories[row : row + 1])
             self._app.shadows.put(
-                Answered(served, part, [item.id], item.keys, item.timestamp, item.received_at, item.asked_by, item.text)
+                Answered(served, part, [item.id], item.keys, item.timestamp, moment.stamp, item.asked_by, item.text)
             )
 
 

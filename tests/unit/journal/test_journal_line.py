@@ -17,6 +17,7 @@ from flyball.journal.line import (
     encode_outcomes,
     encode_predictions,
     hashed,
+    opening_at,
     opening_of_one,
 )
 from flyball.journal.parse import OutcomeLine, PredictionLine, parse_line
@@ -210,9 +211,10 @@ def test_a_hash_depends_on_the_salt_alone() -> None:
 @pytest.mark.parametrize("key", [None, ["UA1"]])
 def test_a_line_of_one_row_reads_like_any_other(key: list[str] | None) -> None:
     """Its row stands as it was asked; the rest is what it would be."""
-    fixed: dict[str, Any] = {"request_id": "r", "timestamp": AT, "received_at": AT, "latency_ms": 0.25, "key": key}
+    fixed: dict[str, Any] = {"request_id": "r", "timestamp": AT, "key": key}
+    opening = opening_of_one(model="flights", version=3, variant="v3", role="live", source="http", generation=7)
     one = encode_one(
-        opening_of_one(model="flights", version=3, variant="v3", role="live", source="http", generation=7),
+        opening_at(opening, received_at=AT, latency_ms=0.25),
         id="a",
         inputs=orjson.dumps([{"distance": 0.5, "stops": 2, "wind": None, "origin": 'E"W\nR'}]),
         score=b"0.25",
