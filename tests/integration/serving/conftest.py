@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import classes_of, compile_model
-from flyball.engine.infer import infer_contract
+from flyball.engine.infer import infer_contract, label_kind_of
 from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
 from flyball.serving.options import Options
@@ -54,7 +54,13 @@ def bundle_files() -> dict[str, bytes]:
     frame = pd.DataFrame({"hour": rng.integers(0, 24, 300).astype(float), "distance": rng.normal(800.0, 200.0, 300)})
     fitted = LogisticRegression().fit(frame, (frame.hour + rng.normal(0, 4, 300) > 12).astype(int))
     contract = infer_contract(
-        frame, model="delay", task="binary", features=["hour", "distance"], classes=classes_of(fitted), positive="1"
+        frame,
+        model="delay",
+        task="binary",
+        features=["hour", "distance"],
+        classes=classes_of(fitted),
+        positive="1",
+        label_kind=label_kind_of(fitted),
     )
     return {"model.onnx": compile_model(fitted, contract), "contract.json": orjson.dumps(contract.to_json())}
 
