@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 
@@ -12,9 +13,11 @@ from flyball.store.ids import derived_id
 REQUEST_ID_LENGTH = 128
 IDEMPOTENCY_KEY_LENGTH = 200
 TRACEPARENT_LENGTH = 55
+#: of a later version than 00, with what it adds.
+TRACEPARENT_LONGEST = 512
 
 _REQUEST_ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-_TRACEPARENT = b"0123456789abcdef-"
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _VISIBLE = bytes(range(0x21, 0x7F))
 _ENDS = [f"{number:06x}" for number in range(1024)]
 
@@ -60,9 +63,16 @@ def request_id(headers: Headers, made: str) -> str:
 
 
 def traceparent(headers: Headers) -> bytes:
-    """The W3C trace context to pass on; empty where it is not of the form of one."""
+    """The trace context to pass on; empty where W3C Trace Context (level 1, section 3.2) says to ignore it.
+
+    Four parts in lower-case hex: version (not ff), trace (not all zero), parent (not all zero), flags. A later version
+    may say more after them.
+    """
     given = headers[b"traceparent"]
-    return b"" if len(given) > TRACEPARENT_LENGTH or given.translate(None, _TRACEPARENT) else given
+    later = given[:2] != b"00" and given[TRACEPARENT_LENGTH : TRACEPARENT_LENGTH + 1] == b"-"
+    if len(given) > TRACEPARENT_LONGEST or not _TRACEPARENT.fullmatch(given[:TRACEPARENT_LENGTH]):
+        return b""
+    return given if len(given) == TRACEPARENT_LENGTH or later else b""
 
 
 def item_ids(headers: Headers, scope: str, made: str, count: int) -> list[str]:

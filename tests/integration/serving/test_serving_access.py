@@ -64,6 +64,15 @@ def test_both_ways_ask_for_a_token_of_the_scope(public: Asked, chunked: bool) ->
         assert tuple(public.status(route, token, chunked) for route in ("predict", "outcomes")) == statuses
 
 
+@pytest.mark.parametrize(
+    "path", ["/v2/models/delay/infer", "/v1/models/delay:predict", "/invocations", "/models/delay/predict?x=1"]
+)
+def test_every_protocol_asks(public: Asked, path: str) -> None:
+    """No way round by another address."""
+    status, headers, _ = public.server.request("POST", path, ROWS)
+    assert (status, headers["www-authenticate"]) == (401, 'Bearer realm="flyball"')
+
+
 def test_a_revoked_token_stops_working_on_connections_that_are_open(public: Asked) -> None:
     """A request head that was seen before is no pass."""
     token = public.token("asks", "predict")
