@@ -68,12 +68,11 @@ def _text(body: bytes) -> str:
 
 
 def _number(cell: str) -> float | str | None:
-    if cell.strip().lower() in _MISSING:
-        return None
     try:
-        return cell if "_" in cell else float(cell)
+        value = float(cell)
     except ValueError:
-        return cell
+        return None if cell.strip().lower() in _MISSING else cell
+    return cell if "_" in cell else value
 
 
 def _boolean(cell: str) -> bool | str | None:
