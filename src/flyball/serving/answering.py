@@ -13,7 +13,7 @@ from flyball.serving.native import Asked, decode, encode
 from flyball.serving.requests import Arrivals, Headers, item_ids
 from flyball.serving.sampling import sampled
 from flyball.serving.served import LIVE, Served
-from flyball.serving.shadows import Answered, Shadows
+from flyball.serving.shadows import Answered, Request, Shadows
 
 if TYPE_CHECKING:
     from flyball.engine.contract import Prediction
@@ -83,6 +83,11 @@ class Answering:
         if served.shadows:
             # Scored by a task of its own, which comes to run when the answer has left.
             self._shadows.put(
-                Answered(served, asked.columns, ids, asked.keys, timestamp, received_at, asked_by, asked.text)
+                Answered(
+                    served,
+                    asked.columns,
+                    [Request(ids, asked.keys, timestamp, received_at, asked_by, asked.text)],
+                    len(ids),
+                )
             )
         return answer

@@ -103,8 +103,8 @@ class Metrics:
         """A request that got no prediction; model, version and variant are empty where it reached none."""
         self.values[self._cells.at(("requests", model, version, variant, str(code)))] += 1.0
 
-    def shadow(self, result: str) -> None:
-        self.values[self._cells.at(("shadow", result))] += 1.0
+    def shadow(self, result: str, count: int = 1) -> None:
+        self.values[self._cells.at(("shadow", result))] += count
 
     def recorded(self, result: str, count: int = 1) -> None:
         """Requests that were refused or failed, by what became of their record."""

@@ -6,18 +6,18 @@ import asyncio
 import time
 from collections import deque
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from flyball.engine.contract import rows_of
 from flyball.engine.session import as_table
 from flyball.journal.line import encode_one, encode_predictions, opening_at, opening_of_one
 from flyball.serving.batching import apart, merged
 from flyball.serving.served import SHADOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flyball.engine.contract import Columns, Prediction
     from flyball.engine.session import Engine
@@ -32,12 +32,9 @@ MAX_WAITING_ROWS = 64 * 1024
 INLINE_ROWS = 500
 
 
-@dataclass(slots=True)
-class Answered:
-    """What a shadow needs of a request that was answered."""
+class Request(NamedTuple):
+    """What a shadow's line says of a request, besides the shadow's answer."""
 
-    served: Served
-    columns: Columns
     ids: list[str]
     keys: list[str] | None
     timestamp: str | list[str]
@@ -47,6 +44,16 @@ class Answered:
     text: bytes | None
 
 
+class Answered(NamedTuple):
+    """Requests that were answered together, and are scored together."""
+
+    served: Served
+    #: the rows of all requests, in their order.
+    columns: Columns
+    requests: Sequence[Request]
+    rows: int
+
+
 class Shadows:
     """The queue of requests that shadows have still to score, and the task that works through it."""
 
@@ -54,8 +61,9 @@ class Shadows:
         self._journal = journal
         self._metrics = metrics
         self._executor = executor
-        self._waiting: deque[Answered] = deque()
-        self._rows = 0
+        self._queue: deque[Answered] = deque()
+        #: requests in the queue, and their rows.
+        self._waiting = self._rows = 0
         #: those whose shadow is native, and being asked.
         self._gathered: set[asyncio.Task[None]] = set()
         self._some = asyncio.Event()
@@ -63,12 +71,14 @@ class Shadows:
         self._idle.set()
 
     def put(self, answered: Answered) -> None:
-        full = self._rows + len(answered.ids) > MAX_WAITING_ROWS and self._rows
-        if full or len(self._waiting) + len(self._gathered) >= MAX_WAITING:
-            self._metrics.shadow("shed")
+        count = len(answered.requests)
+        full = self._rows and self._rows + answered.rows > MAX_WAITING_ROWS
+        if full or self._waiting + len(self._gathered) + count > MAX_WAITING:
+            self._metrics.shadow("shed", count)
             return
-        self._waiting.append(answered)
-        self._rows += len(answered.ids)
+        self._queue.append(answered)
+        self._waiting += count
+        self._rows += answered.rows
         self._idle.clear()
         self._some.set()
 
@@ -77,39 +87,43 @@ class Shadows:
         while True:
             await self._some.wait()
             self._some.clear()
-            while self._waiting:
-                batch = self._next()
-                served = batch[0].served
-                for number, engine in served.shadows:
-                    if number in served.gatherings:
-                        for answered in batch:
-                            self._gather(answered, number, engine)
+            while self._queue:
+                answered = self._next()
+                for number, engine in answered.served.shadows:
+                    if number in answered.served.gatherings:
+                        self._gather(answered, number, engine)
                     else:
-                        await self._score(batch, number, engine)
+                        await self._score(answered, number, engine)
                 await asyncio.sleep(0)
             self._settle()
 
-    def _next(self) -> list[Answered]:
-        """The requests that have waited longest, as many as are scored together."""
-        batch = [self._waiting.popleft()]
-        served, rows = batch[0].served, len(batch[0].ids)
-        while self._waiting and self._waiting[0].served is served:
-            rows += len(self._waiting[0].ids)
-            if rows > INLINE_ROWS:
+    def _next(self) -> Answered:
+        """What has waited longest, as much of it as is scored together."""
+        batch = [self._queue.popleft()]
+        served, rows = batch[0].served, batch[0].rows
+        # A native version shares calls by itself.
+        while not served.gatherings and self._queue and self._queue[0].served is served:
+            if rows + self._queue[0].rows > INLINE_ROWS:
                 break
-            batch.append(self._waiting.popleft())
-        self._rows -= sum(len(answered.ids) for answered in batch)
-        return batch
+            batch.append(self._queue.popleft())
+            rows += batch[-1].rows
+        self._rows -= rows
+        if len(batch) > 1:
+            layout = served.engine.contract.layout
+            columns = merged([as_table(layout, item.columns) for item in batch])
+            batch = [Answered(served, columns, [request for item in batch for request in item.requests], rows)]
+        self._waiting -= len(batch[0].requests)
+        return batch[0]
 
     def _gather(self, answered: Answered, number: int, engine: Engine) -> None:
         """Score without waiting for it: requests for a native model share its calls."""
-        task = asyncio.create_task(self._score([answered], number, engine))
+        task = asyncio.create_task(self._score(answered, number, engine))
         self._gathered.add(task)
         task.add_done_callback(self._gathered.discard)
         task.add_done_callback(self._settle)
 
     def _settle(self, _: object = None) -> None:
-        if not self._waiting and not self._gathered:
+        if not self._queue and not self._gathered:
             self._idle.set()
 
     async def drained(self) -> None:
@@ -121,47 +135,46 @@ class Shadows:
         del rows  # counted by request
         self._metrics.shadow("written" if written else "dropped")
 
-    async def _score(self, batch: Sequence[Answered], number: int, engine: Engine) -> None:
+    async def _score(self, answered: Answered, number: int, engine: Engine) -> None:
         started = time.perf_counter()
         try:
-            found = await self._predicted(batch, number, engine)
+            found = await self._predicted(answered, number, engine)
         except Exception:  # noqa: BLE001 - a shadow's failure is its own; it is counted
-            for answered in batch if len(batch) > 1 else ():
-                await self._score([answered], number, engine)
-            if len(batch) == 1:
-                self._metrics.shadow("failed")
+            await self._failed(answered, number, engine)
             return
-        lines = _lines(batch, number, found, (time.perf_counter() - started) * 1000)
-        for fate in self._journal.append_all(lines, self):
-            if fate != "waiting":
-                self._metrics.shadow(fate)
+        fates = self._journal.append_all(_lines(answered, number, found, time.perf_counter() - started), self)
+        for fate in set(fates) - {"waiting"}:
+            self._metrics.shadow(fate, fates.count(fate))
 
-    async def _predicted(self, batch: Sequence[Answered], number: int, engine: Engine) -> Prediction:
-        """Of all rows of the batch, one after the other."""
-        if (gathering := batch[0].served.gatherings.get(number)) is not None:
-            return await gathering.predict(batch[0].columns)
-        table = merged([as_table(engine.contract.layout, answered.columns) for answered in batch])
-        if table.rows <= INLINE_ROWS:
-            return engine.predict(table)
+    async def _failed(self, answered: Answered, number: int, engine: Engine) -> None:
+        """Whichever request it was: the others are not to suffer for it."""
+        if len(answered.requests) == 1:
+            self._metrics.shadow("failed")
+            return
+        start, table = 0, as_table(answered.served.engine.contract.layout, answered.columns)
+        for request in answered.requests:
+            stop = start + len(request.ids)
+            await self._score(
+                Answered(answered.served, rows_of(table, start, stop), [request], stop - start), number, engine
+            )
+            start = stop
+
+    async def _predicted(self, answered: Answered, number: int, engine: Engine) -> Prediction:
+        if (gathering := answered.served.gatherings.get(number)) is not None:
+            return await gathering.predict(answered.columns)
+        if answered.rows <= INLINE_ROWS:
+            return engine.predict(answered.columns)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, engine.predict, table)
+        return await loop.run_in_executor(self._executor, engine.predict, answered.columns)
 
 
-def _lines(batch: Sequence[Answered], number: int, found: Prediction, latency_ms: float) -> list[bytes]:
+def _lines(answered: Answered, number: int, found: Prediction, seconds: float) -> list[bytes]:
     """One for each request."""
-    served = batch[0].served
-    singles = not served.multiclass and all(item.text is not None and len(item.ids) == 1 for item in batch)
+    served, latency_ms = answered.served, seconds * 1000
+    singles = not served.multiclass and all(item.text is not None and len(item.ids) == 1 for item in answered.requests)
     if not (singles and served.verbatim and np.isfinite(found.score).all()):
-        parts = apart(found, [len(item.ids) for item in batch])
-        return [_line(item, number, part, latency_ms) for item, part in zip(batch, parts, strict=True)]
-    opening = opening_of_one(
-        model=served.model,
-        version=number,
-        variant=SHADOW,
-        role="shadow",
-        source="http",
-        generation=served.generation,
-    )
+        return list(_careful_lines(answered, number, found, latency_ms))
+    opening = opening_of_one(**_version(served, number))
     return [
         encode_one(
             opening_at(opening, received_at=item.received_at, latency_ms=latency_ms),
@@ -172,28 +185,41 @@ def _lines(batch: Sequence[Answered], number: int, found: Prediction, latency_ms
             inputs=item.text or b"",
             score=repr(score).encode(),
         )
-        for item, score in zip(batch, found.score.tolist(), strict=True)
+        for item, score in zip(answered.requests, found.score.tolist(), strict=True)
     ]
 
 
-def _line(answered: Answered, number: int, prediction: Prediction, latency_ms: float) -> bytes:
-    served = answered.served
-    text = answered.text if served.verbatim else None
-    return encode_predictions(
-        model=served.model,
-        version=number,
-        variant=SHADOW,
-        role="shadow",
-        source="http",
-        generation=served.generation,
-        request_id=answered.request_id,
-        ids=answered.ids,
-        timestamp=answered.timestamp,
-        received_at=answered.received_at,
-        latency_ms=latency_ms,
-        key=answered.keys,
-        features=served.kept(answered.columns) if text is None else {},
-        inputs=text,
-        prediction=prediction.prediction,
-        score=prediction.score,
-    )
+def _careful_lines(answered: Answered, number: int, found: Prediction, latency_ms: float) -> Iterator[bytes]:
+    """Of any number of rows, and where the journal does not keep them as they were asked."""
+    served, start = answered.served, 0
+    table = as_table(served.engine.contract.layout, answered.columns)
+    sizes = [len(item.ids) for item in answered.requests]
+    for item, part in zip(answered.requests, apart(found, sizes), strict=True):
+        text = item.text if served.verbatim else None
+        rows = rows_of(table, start, start + len(item.ids))
+        start += len(item.ids)
+        yield encode_predictions(
+            **_version(served, number),
+            request_id=item.request_id,
+            ids=item.ids,
+            timestamp=item.timestamp,
+            received_at=item.received_at,
+            latency_ms=latency_ms,
+            key=item.keys,
+            features=served.kept(rows) if text is None else {},
+            inputs=text,
+            prediction=part.prediction,
+            score=part.score,
+        )
+
+
+def _version(served: Served, number: int) -> dict[str, Any]:
+    """What a line says of who answered."""
+    return {
+        "model": served.model,
+        "version": number,
+        "variant": SHADOW,
+        "role": "shadow",
+        "source": "http",
+        "generation": served.generation,
+    }

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
-from flyball.engine.contract import Table
 from flyball.engine.rows import MANY
 from flyball.journal.line import encode_one, opening_at
 from flyball.serving.native import inputs_text, keys_and_times
 from flyball.serving.problem import Problem
 from flyball.serving.requests import item_ids, request_id
 from flyball.serving.served import response
-from flyball.serving.shadows import Answered
+from flyball.serving.shadows import Answered, Request
 
 if TYPE_CHECKING:
     import asyncio
@@ -190,12 +189,11 @@ class Turn:
 
     def _shadow(self, served: Served, usual: Sequence[_Usual], moment: _Moment) -> None:
         assert served.rows is not None
+        requests = [
+            Request([item.id], item.keys, item.timestamp, moment.stamp, item.asked_by, item.text) for item in usual
+        ]
         table = served.rows.table([item.record for item in usual])
-        for row, item in enumerate(usual):
-            part = Table(table.layout, table.numbers[row : row + 1], table.categories[row : row + 1])
-            self._app.shadows.put(
-                Answered(served, part, [item.id], item.keys, item.timestamp, moment.stamp, item.asked_by, item.text)
-            )
+        self._app.shadows.put(Answered(served, table, requests, len(usual)))
 
 
 def _served(small: Small) -> Served:
