@@ -85,7 +85,7 @@ def _deploy(home: Home, model: str, bundles: Any, shadow: tuple[int, ...]) -> No
 
 def children(pid: int) -> list[int]:
     """Living native processes of a worker."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True, check=True)
+    found = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True, check=True)
     rows = [line.split(None, 3) for line in found.stdout.splitlines()[1:]]
     return [
         int(row[0])
