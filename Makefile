@@ -22,7 +22,7 @@ demo: setup
 	@$(BIN)/flyball demo $(if $(DAYS),--days $(DAYS))
 
 test: setup
-	$(BIN)/python -m pytest -q -n 2 tests/unit
+	$(BIN)/python -m pytest -q -n 2 -p no:schemathesis tests/unit
 	$(BIN)/python -m pytest -q -m "not slow" tests/integration tests/acceptance
 
 check: setup

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from flyball.engine.check import Violation, columns_from_records
 from flyball.engine.compile import classes_of, compile_model
 from flyball.engine.infer import infer_contract
-from flyball.engine.rows import MANY, Rows, few_rows
+from flyball.engine.rows import Rows, few_rows
 from flyball.engine.session import Engine, open_engine
 
 ROWS = 400
