@@ -19,7 +19,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from flyball.engine.check import Violation, columns_from_records
 from flyball.engine.compile import classes_of, compile_model
 from flyball.engine.infer import infer_contract
-from flyball.engine.rows import Rows, few_rows
+from flyball.engine.rows import MANY, Rows, few_rows
 from flyball.engine.session import Engine, open_engine
 
 ROWS = 400
@@ -137,6 +137,26 @@ JSON = (
 
 
 SHORT = way(BINARY)
+
+
+@pytest.mark.parametrize("of", [BINARY, REGRESSION])
+def test_rows_put_together_are_answered_as_each_alone(of: Engine) -> None:
+    """Up to MANY by one call, in their order; what is not taken in between leaves no trace."""
+    short, names = way(of), list(of.contract.names())
+    rows = FRAME.dropna()[names].astype(object).head(MANY).to_dict("records")
+    for count in (1, 2, 7, MANY):
+        for row in rows[:count]:
+            assert short.put(row)
+            assert not short.put({**row, "temp": "warm"})
+        assert short.scores() == [ordinary(of, row) for row in rows[:count]]
+
+
+def test_beyond_many_there_is_no_room() -> None:
+    """Until the scores are asked for."""
+    short = way(BINARY)
+    assert [short.put(ROW) for _ in range(MANY + 1)] == [True] * MANY + [False]
+    assert len(short.scores()) == MANY
+    assert short.put(ROW)
 
 
 @given(st.dictionaries(st.sampled_from(MIXED), JSON, min_size=3))
