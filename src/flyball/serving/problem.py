@@ -15,7 +15,6 @@ CONTENT_TYPE = b"application/problem+json"
 
 #: kind -> status, and a title for people. The kind is the fragment of `type`, explained on /docs.
 KINDS: dict[str, tuple[int, str]] = {
-    "not-http": (400, "This is not HTTP as it is understood here"),
     "not-json": (400, "The body is not JSON"),
     "unauthorized": (401, "A token is needed"),
     "forbidden": (403, "The token opens something else"),
@@ -24,12 +23,10 @@ KINDS: dict[str, tuple[int, str]] = {
     "no-such-version": (404, "No such version"),
     "no-such-route": (404, "No such route"),
     "method": (405, "The route does not take this method"),
-    "slow-head": (408, "The request's head did not arrive in time"),
     "slow-body": (408, "The body did not arrive in time"),
     "too-large": (413, "The body is too large"),
     "media": (415, "The content type cannot be read"),
     "contract": (422, "The request violates the contract"),
-    "long-head": (431, "The request's head is too long"),
     "internal": (500, "Something failed inside the server"),
     "overloaded": (503, "Too many requests are waiting"),
     "not-loaded": (503, "The model cannot be loaded"),
