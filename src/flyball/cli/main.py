@@ -50,7 +50,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "rollout": ("Act", "flyball.cli.act:rollout", "How far a candidate's rollout is."),
     "retrain": ("Act", "flyball.cli.pipeline:retrain", "Train a model anew, now."),
     "alert": ("Act", "flyball.cli.act:alert", "Try an alert channel."),
-    "token": ("Operate", "flyball.cli.operate:token", "Make, list and revoke tokens of the dashboard and the data plane."),
+    "token": (
+        "Operate",
+        "flyball.cli.operate:token",
+        "Make, list and revoke tokens of the dashboard and the data plane.",
+    ),
     "ui": ("Operate", "flyball.cli.operate:ui", "Print the dashboard's address with its token."),
 }
 
