@@ -23,7 +23,7 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 -p no:schemathesis tests/unit
-	$(BIN)/python -m pytest -q -m "not slow" tests/integration tests/acceptance
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/integration tests/acceptance
 
 check: setup
 	$(BIN)/ruff format --check .
