@@ -155,6 +155,7 @@ def test_a_refused_request_leaves_who_asked_on_either_way(serve: Any, installed:
 
 
 @LINUX
+@pytest.mark.slow
 def test_a_full_disk_sheds_counts_tells_and_recovers(serve: Any, installed: Any, eventually: Any) -> None:
     """Answers go on, 200 and degraded; when there is room again lines are written; the episode is told at both ends."""
     server = serve(workers=1)
@@ -173,6 +174,7 @@ def test_a_full_disk_sheds_counts_tells_and_recovers(serve: Any, installed: Any,
     eventually(lambda: events(installed) == [("firing", "critical"), ("resolved", "info")], "both ends are told")
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_a_file_is_told_while_it_lasts(serve: Any, installed: Any, eventually: Any) -> None:
     """The database can be written, so the event is there at once; a successor of a killed worker ends the episode."""
     server = serve(workers=1)

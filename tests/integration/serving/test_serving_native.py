@@ -28,6 +28,8 @@ from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
 from flyball.store import Home, moment, open_database
 
+pytestmark = pytest.mark.slow
+
 FRAME = pd.DataFrame({"x": [0.25, 0.5, 0.75, 1.0]})
 
 
@@ -207,7 +209,6 @@ async def _asked(port: int, connections: int, seconds: float, body: bytes) -> in
     return sum(await asyncio.gather(*(client() for _ in range(connections))))
 
 
-@pytest.mark.slow
 def test_requests_that_come_together_share_a_call(installed: Any, serve: Callable[..., Any]) -> None:
     """A forest of 200 trees, 64 connections: at least four times what one call a request could give at best."""
     rng = np.random.default_rng(7)
