@@ -61,16 +61,7 @@ def bundle(
         raise Mistake(
             f"run {run.id}: no training row is left beside the {len(held_out):,} held-out rows; hold out fewer"
         )
-    features = names.features or _features(rows, names)
-    contract = infer_contract(
-        trained,
-        model=name,
-        task=cast(Task, names.task),
-        features=features,
-        classes=_classes(model, names),
-        positive=names.positive,
-        label_kind=label_kind_of(model),
-    )
+    contract = _contract(model, trained, names, name)
     proving = held_out if len(held_out) else trained
     draft = run.folder / "native"
     standing = stand_in(model, contract, trained, proving, draft, choice=engine, tolerance=tolerance)
@@ -97,6 +88,18 @@ def bundle(
         "data_end": stamp(end) if end else None,
         "estimator": type(model[-1] if hasattr(model, "steps") else model).__name__,
     }
+
+
+def _contract(model: Any, trained: pd.DataFrame, names: ModelNames, name: str) -> Contract:
+    return infer_contract(
+        trained,
+        model=name,
+        task=cast(Task, names.task),
+        features=names.features or _features(trained, names),
+        classes=_classes(model, names),
+        positive=names.positive,
+        label_kind=label_kind_of(model),
+    )
 
 
 def score(
