@@ -10,14 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
-from lightgbm import LGBMClassifier
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 LIGHTGBM, FOREST, LOGISTIC = NAMES = ("lightgbm", "forest", "logistic")
 #: as LightGBM names the columns of an array.
@@ -35,17 +29,28 @@ def fitted(name: str) -> Any:
     """A binary classifier that answers with one thread."""
     table = rows(TRAINING_ROWS, seed=0)
     label = (table[:, 0] * table[:, 1] + table[:, 2] + np.random.default_rng(1).normal(size=len(table)) > 0).astype(int)
+    # Whoever only asks for names and rows need not wait for what is needed to fit.
     if name == LIGHTGBM:
+        from lightgbm import LGBMClassifier
+
         model: Any = LGBMClassifier(n_estimators=TREES, n_jobs=1, random_state=0, verbose=-1)
     elif name == FOREST:
+        from sklearn.ensemble import RandomForestClassifier
+
         model = RandomForestClassifier(n_estimators=TREES, n_jobs=1, random_state=0)
     else:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         model = make_pipeline(StandardScaler(), LogisticRegression())
     return model.fit(table.astype(np.float32), label)
 
 
 def fit_into(folder: Path) -> None:
     """Write the models that `folder` lacks, as NAME.joblib."""
+    import joblib
+
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         if not (path := folder / f"{name}.joblib").exists():

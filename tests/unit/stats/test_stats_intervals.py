@@ -1,4 +1,4 @@
-"""Intervals: against published formulas, the jackknife, and their own promise of coverage."""
+"""Intervals: against published formulas and the jackknife."""
 
 from __future__ import annotations
 
@@ -93,17 +93,6 @@ def test_influence_values_are_the_jackknifes(task: str, metric: str) -> None:
     assert values.mean() == pytest.approx(0, abs=1e-12)
     assert np.corrcoef(values, jackknife)[0, 1] > 0.999
     assert values.std() == pytest.approx(jackknife.std(), rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("task", "metric"), [("binary", "auc"), ("binary", "average_precision"), ("binary", "f1"), ("regression", "rmse")]
-)
-def test_a_95_percent_interval_holds_the_truth_95_percent_of_the_time(task: str, metric: str) -> None:
-    """400 samples of 400 rows: 95 % +- 3.3 points (three standard errors), and up to 1.5 for small-sample bias."""
-    truth = compute(metric, task, *rows_of(task, 400_000, 0))
-    intervals = [estimate(metric, task, *rows_of(task, 400, seed), confidence=0.95) for seed in range(1, 401)]
-    held = np.mean([interval.low <= truth <= interval.high for interval in intervals])
-    assert 0.95 - 0.048 <= held <= 0.95 + 0.033
 
 
 def test_rows_that_move_together_need_clusters_to_be_honest() -> None:
