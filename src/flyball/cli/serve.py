@@ -55,12 +55,14 @@ def up(place: Place, directories: tuple[Path, ...], host: str, port: int, ui_por
     ):
         addresses = Addresses(serve=servers.url_of(data), dashboard=servers.url_of(page))
         keep(home, addresses)
+        options = servers.serving_options(known)
+        door = servers.door_of(options, data)
         children = [
-            *worker_children(home, data, count, servers.serving_options(known)),
+            *worker_children(home, data, count, options),
             servers.dashboard_child(home, page, serve_url=addresses.serve),
             servers.loop_child(home),
         ]
-        servers.run_until_told(home, children, lambda stop: servers.announce(home, addresses, stop))
+        servers.run_until_told(home, children, lambda stop: servers.announce(home, addresses, door, stop))
 
 
 @click.command()
@@ -98,8 +100,9 @@ def serve(place: Place, models: tuple[str, ...], host: str | None, port: int, wo
         addresses = Addresses(serve=servers.url_of(data), dashboard=None)
         keep(place.home, addresses)
         options = servers.with_vertex(servers.serving_options(known, models), os.environ)
+        door = servers.door_of(options, data)
         children = worker_children(place.home, data, count, options)
-        servers.run_until_told(place.home, children, lambda stop: servers.announce(place.home, addresses, stop))
+        servers.run_until_told(place.home, children, lambda stop: servers.announce(place.home, addresses, door, stop))
 
 
 def _add(database: Database, directories: Sequence[Path]) -> None:

@@ -24,8 +24,9 @@ from flyball.project.records import Project
 from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
 from flyball.registry.tokens import first_token
+from flyball.serving.access import Door
 from flyball.serving.options import Options
-from flyball.serving.sockets import address
+from flyball.serving.sockets import address, is_local
 from flyball.serving.supervisor import Child, fresh_metrics, supervise
 from flyball.serving.worker import metrics_folder
 from flyball.store import Home, open_database, utcnow
@@ -63,6 +64,11 @@ def with_vertex(options: Options, environ: Mapping[str, str]) -> Options:
         if path and not path.startswith("/"):
             raise Mistake(f"{name} is {path!r}; needs a path that begins with /, such as /predict")
     return replace(options, vertex_predict=paths["AIP_PREDICT_ROUTE"], vertex_health=paths["AIP_HEALTH_ROUTE"])
+
+
+def door_of(options: Options, listening: socket.socket) -> Door:
+    """What workers with `options` on `listening` ask of whom."""
+    return Door(public=options.public or not is_local(listening), auth=dict(options.auth))
 
 
 def url_of(listening: socket.socket) -> str:
@@ -107,7 +113,7 @@ def run_until_told(home: Home, children: Sequence[Child], tell: Callable[[thread
             signal.signal(number, handler)
 
 
-def announce(home: Home, addresses: Addresses, stop: threading.Event) -> None:
+def announce(home: Home, addresses: Addresses, door: Door, stop: threading.Event) -> None:
     """Print where everything is once it answers, and how to ask as soon as a model can."""
     if not wait_for(f"{addresses.serve}/livez", stop):
         return
@@ -116,16 +122,22 @@ def announce(home: Home, addresses: Addresses, stop: threading.Event) -> None:
         if addresses.dashboard is not None and wait_for(f"{addresses.dashboard}/livez", stop):
             click.echo(f"dashboard  {addresses.dashboard}/?token={first_token(home, database, utcnow())}")
         click.echo(f"home       {home.path}")
+        if door.public:
+            click.echo(
+                "\nOther machines reach these addresses, over plain HTTP: let a proxy in front speak TLS. Who asks needs a"
+                '\ntoken, unless `[serving] auth = "none"`: `flyball token create NAME --scope predict` makes one.'
+            )
         if not deployments(database):
             click.echo("\nNo version yet: `flyball run` trains the first, and it is served as soon as it is live.")
         if wait_for(f"{addresses.serve}/readyz", stop):
             for deployment in deployments(database).values():
                 click.echo(f"\n{deployment.model} v{deployment.live} answers:")
-                click.echo(f"  {example(home, deployment, addresses.serve)}")
+                asks = door.asks("predict", deployment.model)
+                click.echo(f"  {example(home, deployment, addresses.serve, token=asks)}")
             click.echo("\nCtrl-C drains and ends.")
 
 
-def example(home: Home, deployment: Deployment, url: str) -> str:
+def example(home: Home, deployment: Deployment, url: str, *, token: bool) -> str:
     """A command that asks a live model for a prediction, with a row its contract takes; or why there is none."""
     folder, _ = deployment.bundles[deployment.live]
     try:
@@ -133,7 +145,8 @@ def example(home: Home, deployment: Deployment, url: str) -> str:
     except Corrupt as error:  # the other models are told all the same
         return str(error)
     quoted = row.replace("'", "'\\''")
-    return f"curl -s {url}/models/{deployment.model}/predict -d '{quoted}'"
+    header = '-H "Authorization: Bearer $TOKEN" ' if token else ""
+    return f"curl -s {url}/models/{deployment.model}/predict {header}-d '{quoted}'"
 
 
 def wait_for(url: str, stop: threading.Event) -> bool:

@@ -111,6 +111,15 @@ def test_serve_answers_takes_outcomes_and_ends_at_ctrl_c(site: Site, tmp_path: P
     assert "came true  label 1 at" in text
 
 
+def test_serve_for_other_machines_says_what_they_need(site: Site) -> None:
+    """A token, and TLS in front; the command to copy carries the token."""
+    with started(site, "serve", "--workers", "1", "--host", "0.0.0.0", "--port", str(free_port())) as server:
+        server.says(r"over plain HTTP: let a proxy in front speak TLS")
+        server.says(r"`flyball token create NAME --scope predict` makes one")
+        server.says(r'curl -s http://127.0.0.1:\d+/models/churn/predict -H "Authorization: Bearer \$TOKEN" -d')
+        assert server.end() == 0
+
+
 def test_a_promotion_reaches_the_workers(site: Site) -> None:
     """`flyball promote` in one terminal, another version from the server in the other."""
     with started(site, "serve", "--workers", "1", "--port", str(free_port())) as server:
