@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from flyball.journal.line import encode_predictions
-from flyball.serving.native import Asked, decode, encode
+from flyball.serving.protocols.native import Asked, decode, encode
 from flyball.serving.requests import Arrivals, Headers, item_ids
 from flyball.serving.sampling import sampled
 from flyball.serving.served import LIVE, Served

@@ -15,13 +15,13 @@ from flyball.serving.access import Door, by_digest
 from flyball.serving.answer import Answer, json_answer
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
-from flyball.serving.dialect import score_in
-from flyball.serving.dialects import NATIVE, spoken_at
 from flyball.serving.directory import Directory
 from flyball.serving.models import Roster
 from flyball.serving.outcomes import Kept, decode_outcomes
 from flyball.serving.pages import page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
+from flyball.serving.protocols.dialect import score_in
+from flyball.serving.protocols.dialects import NATIVE, spoken_at
 from flyball.serving.refusals import Refusals, places
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
 from flyball.serving.routes import Table, routes
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     from flyball.engine.contract import Prediction
     from flyball.serving.batching import Gathering
-    from flyball.serving.dialect import Dialect, Encode
     from flyball.serving.journals import Journals
     from flyball.serving.metrics import Metrics
-    from flyball.serving.native import Asked
     from flyball.serving.options import Options
     from flyball.serving.protocol import Head
+    from flyball.serving.protocols.dialect import Dialect, Encode
+    from flyball.serving.protocols.native import Asked
 
 #: larger bodies are decoded and scored in a thread, so that one large batch does not hold up the others.
 INLINE_BYTES = 512 * 1024

@@ -10,7 +10,7 @@ from flyball.serving.problem import Problem, later
 from flyball.serving.routes import MODEL, VERSION, Found, Table
 
 if TYPE_CHECKING:
-    from flyball.serving.dialect import Dialect
+    from flyball.serving.protocols.dialect import Dialect
     from flyball.serving.requests import Headers
     from flyball.serving.served import Served
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
-from flyball.serving import v2
 from flyball.serving.answer import Answer, json_answer
+from flyball.serving.protocols import v2
 
 if TYPE_CHECKING:
     from flyball.serving.app import App

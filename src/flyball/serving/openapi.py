@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flyball.engine.contract import Contract
-from flyball.serving.dialect import Dialect
 from flyball.serving.problem import KINDS, phrase
+from flyball.serving.protocols.dialect import Dialect
+from flyball.serving.protocols.schemas import row_schema
 from flyball.serving.routes import MODEL, VERSION, Route
-from flyball.serving.schemas import row_schema
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 #: what any predict request may be refused with.

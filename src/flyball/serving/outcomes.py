@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flyball.serving.native import entity_key, event_time, loads, only
 from flyball.serving.problem import Location, wrong
+from flyball.serving.protocols.native import entity_key, event_time, loads, only
 
 LABEL = "label"
 NAME_LENGTH = 64

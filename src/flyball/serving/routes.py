@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from flyball.serving.dialect import Dialect
-from flyball.serving.dialects import DIALECTS, VERTEX
+from flyball.serving.protocols.dialect import Dialect
+from flyball.serving.protocols.dialects import DIALECTS, VERTEX
 
 MODEL = "{model}"
 VERSION = "{version}"

@@ -12,7 +12,7 @@ from hashlib import blake2b
 import numpy as np
 
 from flyball.engine.contract import Columns, Prediction, Table
-from flyball.serving.native import Asked
+from flyball.serving.protocols.native import Asked
 
 _SPAN = 2**64
 

@@ -10,8 +10,8 @@ from flyball.engine.native import NativeEngine
 from flyball.engine.rows import few_rows
 from flyball.journal.line import apply_policy, opening_of_one
 from flyball.serving.batching import Gathering
-from flyball.serving.native import answer_head, features_json
 from flyball.serving.problem import phrase
+from flyball.serving.protocols.native import answer_head, features_json
 from flyball.serving.requests import Headers, traceparent
 
 if TYPE_CHECKING:

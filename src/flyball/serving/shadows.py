@@ -40,7 +40,7 @@ class Request(NamedTuple):
     timestamp: str | list[str]
     received_at: str
     request_id: str
-    #: the rows as the journal may keep them (`native.Asked.text`).
+    #: the rows as the journal may keep them (`protocols.native.Asked.text`).
     text: bytes | None
 
 

@@ -14,8 +14,8 @@ import orjson
 
 from flyball.engine.rows import MANY
 from flyball.journal.line import encode_one, opening_at
-from flyball.serving.native import inputs_text, keys_and_times
 from flyball.serving.problem import Problem
+from flyball.serving.protocols.native import inputs_text, keys_and_times
 from flyball.serving.requests import item_ids, request_id
 from flyball.serving.served import response
 from flyball.serving.shadows import Answered, Request

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.engine.contract import Contract, Feature, Prediction
-from flyball.serving.dialects import DIALECTS, spoken_at
 from flyball.serving.problem import Problem
+from flyball.serving.protocols.dialects import DIALECTS, spoken_at
 
 NOW_S = 1_700_000_000.0
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}

@@ -12,13 +12,13 @@ import numpy as np
 import orjson
 
 from flyball.engine.contract import Columns, Contract, Prediction
-from flyball.serving import schemas
 from flyball.serving.answer import Answer
-from flyball.serving.dialect import Described, Encode, Schema
-from flyball.serving.lines import read_csv, read_json_lines
-from flyball.serving.native import Asked, only
 from flyball.serving.problem import Problem, wrong
-from flyball.serving.reading import (
+from flyball.serving.protocols import schemas
+from flyball.serving.protocols.dialect import Described, Encode, Schema
+from flyball.serving.protocols.lines import read_csv, read_json_lines
+from flyball.serving.protocols.native import Asked, only
+from flyball.serving.protocols.reading import (
     an_object,
     columns_of_lists,
     columns_of_rows,

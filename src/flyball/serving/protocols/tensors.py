@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from flyball.serving.native import only
 from flyball.serving.problem import Location, Problem, wrong
+from flyball.serving.protocols.native import only
 
 #: little-endian, row-major, without padding. BF16 is the upper half of a float32; BYTES have a length each.
 _DTYPES: Mapping[str, str | None] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flyball.serving import invocations, native_dialect, v1, v2
-from flyball.serving.dialect import Dialect, as_error, as_problem
+from flyball.serving.protocols import invocations, native_dialect, v1, v2
+from flyball.serving.protocols.dialect import Dialect, as_error, as_problem
 
 NATIVE = Dialect(
     name="native",

@@ -9,7 +9,7 @@ from typing import Any
 
 from flyball.engine.contract import Columns, Contract, Kind
 from flyball.serving.problem import Problem
-from flyball.serving.reading import columns_of_rows, columns_of_split, json_value
+from flyball.serving.protocols.reading import columns_of_rows, columns_of_split, json_value
 
 #: under which rows are named in a refusal.
 ROWS = ("rows",)

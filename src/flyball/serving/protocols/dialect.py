@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from flyball.engine.contract import Contract, Prediction
 from flyball.serving.answer import Answer
-from flyball.serving.native import Asked
 from flyball.serving.problem import Problem
+from flyball.serving.protocols.native import Asked
 from flyball.serving.requests import Headers
 
 if TYPE_CHECKING:

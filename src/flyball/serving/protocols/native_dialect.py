@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from flyball.engine.contract import Contract, Prediction
-from flyball.serving import native, schemas
 from flyball.serving.answer import Answer
-from flyball.serving.dialect import Described, Encode, Schema
-from flyball.serving.native import Asked
+from flyball.serving.protocols import native, schemas
+from flyball.serving.protocols.dialect import Described, Encode, Schema
+from flyball.serving.protocols.native import Asked
 from flyball.serving.requests import Headers
 from flyball.serving.served import LIVE
 

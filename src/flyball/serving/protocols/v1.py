@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from flyball.engine.contract import Contract, Prediction
-from flyball.serving import schemas
 from flyball.serving.answer import Answer
-from flyball.serving.dialect import Described, Encode, Schema
-from flyball.serving.native import Asked, only
 from flyball.serving.problem import wrong
-from flyball.serving.reading import (
+from flyball.serving.protocols import schemas
+from flyball.serving.protocols.dialect import Described, Encode, Schema
+from flyball.serving.protocols.native import Asked, only
+from flyball.serving.protocols.reading import (
     columns_of_lists,
     columns_of_rows,
     json_object,

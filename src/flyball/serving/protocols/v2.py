@@ -15,14 +15,14 @@ import orjson
 from flyball.engine.arrays import columns_from_arrays
 from flyball.engine.check import Violation
 from flyball.engine.contract import Columns, Contract, Feature, Prediction
-from flyball.serving import schemas
 from flyball.serving.answer import Answer
-from flyball.serving.dialect import Described, Encode, Schema
-from flyball.serving.native import Asked, only, violated
 from flyball.serving.problem import Location, Problem, wrong
-from flyball.serving.reading import columns_of_split, json_object, keys_and_times, row_count
+from flyball.serving.protocols import schemas
+from flyball.serving.protocols.dialect import Described, Encode, Schema
+from flyball.serving.protocols.native import Asked, only, violated
+from flyball.serving.protocols.reading import columns_of_split, json_object, keys_and_times, row_count
+from flyball.serving.protocols.tensors import Tensor, read_tensors, write_tensor
 from flyball.serving.requests import Headers
-from flyball.serving.tensors import Tensor, read_tensors, write_tensor
 
 #: the tensor that holds all features of a model that takes numbers only.
 MATRIX = "inputs"

@@ -8,8 +8,8 @@ from typing import Any
 
 from flyball.engine.check import Violation, columns_from_records, columns_from_split
 from flyball.engine.contract import Columns, Contract
-from flyball.serving.native import loads, only, row_keys, row_times, violated
 from flyball.serving.problem import Location, Problem, wrong
+from flyball.serving.protocols.native import loads, only, row_keys, row_times, violated
 from flyball.serving.requests import Headers
 
 #: read as JSON: what says so, what says nothing, and what clients send when nobody tells them what it is.

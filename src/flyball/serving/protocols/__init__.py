@@ -1,0 +1,1 @@
+"""Protocols a prediction is asked in: each decodes a body into the rows asked, and encodes the answer."""
