@@ -52,6 +52,8 @@ def train_refused(site: Site, run_id: str) -> float:
     made = {step.name: step.artifact for step in steps_of(site.database, run_id) if step.artifact is not None}
     context = context_of(run, site.home, model=site.names())
     for call in refit_calls(steps, pipeline, model=site.model):
+        if call.name in made:
+            continue  # trained ahead of the verdict
         task = Task(
             name=call.name,
             target=call.target,

@@ -47,7 +47,9 @@ def refit_calls(
     model: str,
     serving: ServingSettings | None = None,
 ) -> tuple[StepCall, ...]:
-    """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model."""
+    """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model;
+    last the bundle, which alone needs the candidate's.
+    """
     again = _changed_by_refit(declarations, pipeline.model)
     calls = [
         replace(

@@ -162,15 +162,17 @@ def _release(attempt: _Attempt) -> Release:
     calls: tuple[StepCall, ...] = plan.candidate_calls(
         attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
     )
-    made = attempt.execute(calls)
+    refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=site.project.serving)
+    ahead = refit[:-1] if site.project.gate.refit_ahead else ()
+    made = attempt.execute((*calls, *_score_call(attempt), *ahead))
     candidate = attempt.value(made["deploy.bundle"])
     checkpoint("candidate-made")
-    held_out, stand_in = _held_out(attempt, calls)
+    held_out, stand_in = _held_out(attempt, made)
     verdict = _judge(attempt, candidate, held_out)
     checkpoint("judged")
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
-        again = (*calls, *plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=site.project.serving))
+        again = (*calls, *refit)
         chosen = attempt.value(attempt.execute(again)["refit.deploy.bundle"])
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")
@@ -197,18 +199,21 @@ def _champion(site: Site) -> Version | None:
     return None if deployed is None else version(site.database, site.model, deployed.live)
 
 
-def _held_out(attempt: _Attempt, calls: Sequence[StepCall]) -> tuple[gate.HeldOut, int]:
-    """The rows both are judged on, and who stood for the champion: 0 itself, 1 its gated twin, -1 nobody."""
+def _score_call(attempt: _Attempt) -> tuple[StepCall, ...]:
+    """Scoring on held-out rows, where some are held out."""
     site = attempt.site
-    task = site.project.model.task
     if site.project.pipeline.holdout is None:
+        return ()
+    champions = evidence.champions(site.home, attempt.champion)
+    return (plan.score_call(site.project.pipeline, champions=champions, cluster=site.project.gate.cluster),)
+
+
+def _held_out(attempt: _Attempt, made: Mapping[str, Artifact]) -> tuple[gate.HeldOut, int]:
+    """The rows both are judged on, and who stood for the champion: 0 itself, 1 its gated twin, -1 nobody."""
+    task = attempt.site.project.model.task
+    if "deploy.score" not in made:
         return evidence.nothing_held_out(task), -1
-    call = plan.score_call(
-        site.project.pipeline,
-        champions=evidence.champions(site.home, attempt.champion),
-        cluster=site.project.gate.cluster,
-    )
-    scores = attempt.value(attempt.execute((*calls, call))["deploy.score"])
+    scores = attempt.value(made["deploy.score"])
     return evidence.held_out(task, scores), int(scores["stand_in"][0])
 
 

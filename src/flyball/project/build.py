@@ -91,7 +91,8 @@ def _gate(values: Values, steps: Steps, primary: str, holdout: str | None) -> Ga
         always=_rules(gate["always"], []),
         confidence=gate["confidence"],
         cluster=gate["cluster"],
-        refit=refit_obstacle(values, steps) is None if gate["refit"] is None else gate["refit"],
+        refit=refit_obstacle(values, steps) is None if gate["refit"] is None else bool(gate["refit"]),
+        refit_ahead=gate["refit"] == "ahead",
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -38,6 +38,13 @@ def flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"needs true or false, got {shown(value)}")
     return value
+
+
+def refit(value: Any) -> bool | str:
+    """Whether what passes is trained once more on all rows, and when."""
+    if value != "ahead" and not isinstance(value, bool):
+        raise ValueError(f'needs true, false or "ahead", got {shown(value)}')
+    return cast(bool | str, value)
 
 
 def slug(value: Any) -> str:

@@ -58,8 +58,10 @@ class GateSettings:
     confidence: float
     #: rows whose errors move together: None = independent rows, "key" or "day".
     cluster: Literal["key", "day"] | None
-    #: train once more on all rows after passing.
+    #: train what passes once more on all rows;
     refit: bool
+    #: and do so beside the candidate, before the verdict: sooner live, for the price of a fit where the gate refuses.
+    refit_ahead: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,7 +87,7 @@ SCHEMA: dict[str, Shape] = {
         "always": Items(reader=read.text, default=()),
         "confidence": Key(reader=read.number(0.5, 1, open_ends=True), default=0.95),
         "cluster": Key(reader=read.one_of("key", "day")),
-        "refit": Key(reader=read.flag),
+        "refit": Key(reader=read.refit),
         "slices": Key(reader=_NO_SLICES),
         "slice_floor": Key(reader=_NO_SLICES),
         "approval": Key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_the_same_recipe_on_newer_data_is_a_refresh(site: Site) -> None:
     assert twin["digest"] != second.digest
     assert LATER - 5 * DAY <= moment(twin["data_end"]) < LATER - 4.9 * DAY
     assert [item.stage for item in versions(site.database, "late")] == ["archived", "production"]
+
+
+def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
+    """Trained beside the candidate or after it: the same bundle. Where the gate refuses, none is made."""
+    project = site.project
+    ahead = replace(site, project=replace(project, gate=replace(project.gate, refit_ahead=True)))
+    for where in (ahead, site):
+        assert release.retrain(where, now=LATER, why="a week has passed").passed
+    made, usual = (version(site.database, "late", number) for number in (2, 3))
+    assert (made.digest, made.lineage.data_digest) == (usual.digest, usual.lineage.data_digest)
+    assert made.lineage.recipe_digest == usual.lineage.recipe_digest
+
+    refused = release.retrain(ahead, now=LATER + DAY, why="a mistake", params={"shuffle": True})
+    assert (refused.passed, refused.version) == (False, 4)
+    done = {step.name for step in steps_of(site.database, refused.run)}
+    assert {"refit.train", "refit.deploy.bundle"} & done == {"refit.train"}
+    assert version(site.database, "late", 4).lineage.gated_twin is None
 
 
 def test_a_changed_parameter_is_a_change(site: Site) -> None:

@@ -209,6 +209,15 @@ def test_without_a_held_out_table_the_gate_compares_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("written", "refit", "ahead"), [("true", True, False), ("false", False, False), ('"ahead"', True, True)]
+)
+def test_a_refit_may_run_ahead_of_the_verdict(tmp_path: Path, written: str, refit: bool, ahead: bool) -> None:
+    """`refit = "ahead"`: beside the candidate."""
+    gate = load_project(write(tmp_path, WHOLE.replace("refit = true", f"refit = {written}"))).gate
+    assert (gate.refit, gate.refit_ahead) == (refit, ahead)
+
+
+@pytest.mark.parametrize(
     ("timestamp", "pipeline", "refit"),
     [
         ('timestamp = "t"', PIPELINE, True),
@@ -251,7 +260,7 @@ REFUSALS = {
     # values of the wrong kind
     "[gate]\nconfidence = 2": "6: [gate] confidence: needs a number above 0.5 and below 1, got 2",
     "[gate]\nconfidence = nan": "6: [gate] confidence: needs a number above 0.5 and below 1, got nan",
-    "[gate]\nrefit = 1": "6: [gate] refit: needs true or false, got 1",
+    "[gate]\nrefit = 1": '6: [gate] refit: needs true, false or "ahead", got 1',
     '[gate]\nalways = "auc > 0.6"': '6: [gate] always: needs a list, got "auc > 0.6"',
     "[gate]\nalways = [\n  0.6]": "7: [gate] always[1]: needs text in quotes, got 0.6",
     '[gate]\ncluster = "week"': '6: [gate] cluster: needs "key" or "day", got "week"',
