@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 MAX_WAITING = 1024
 MAX_WAITING_ROWS = 64 * 1024
 #: requests are scored together up to this many rows; larger ones in a thread, so that answers need not wait for them.
-INLINE_ROWS = 500
+INLINE_ROWS = 128
+#: shadows follow so long after an answer: by then others have come, and what a batch costs is shared by more.
+LAG_S = 0.005
 
 
 class Request(NamedTuple):
@@ -86,6 +88,7 @@ class Shadows:
         """Score for ever, answers first: between two batches the event loop has its turn."""
         while True:
             await self._some.wait()
+            await asyncio.sleep(LAG_S)
             self._some.clear()
             while self._queue:
                 answered = self._next()
