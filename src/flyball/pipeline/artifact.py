@@ -1,4 +1,5 @@
-"""A step's result as files: tables to Parquet, arrays to .npy, plain values to JSON, models and all else to pickle.
+"""A step's result as files: tables to Parquet, arrays to .npy, plain values to JSON, ONNX graphs as they are, and all
+else, fitted models too, to pickle.
 
 Pickles are only ever loaded inside step processes. A result is written to a draft folder and renamed when complete.
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from flyball.engine.graph_file import graph_bytes, graph_of, is_graph
 from flyball.errors import Corrupt, Mistake
 from flyball.store.files import sha256_file
 
@@ -29,7 +31,7 @@ LAYOUT = "layout.json"
 class Artifact:
     """A result on disk."""
 
-    #: pandas | polars | arrow | numpy | json | pickle | tuple | dict
+    #: pandas | polars | arrow | numpy | json | onnx | pickle | tuple | dict
     kind: str
     #: its folder, relative to the run's.
     path: str
@@ -51,8 +53,9 @@ class Artifact:
 def save(value: Any, folder: Path, *, root: Path) -> Artifact:
     """Write `value` to `folder`, which must not exist yet and lies under the run's folder `root`.
 
-    Raises Mistake for what cannot be kept: an object that cannot be pickled, a pandas table whose index says
-    something or that Parquet cannot hold.
+    The path of an .onnx file is kept as the file: what the step writes there later changes nothing. Raises Mistake for
+    what cannot be kept: an object that cannot be pickled, a pandas table whose index says something or that Parquet
+    cannot hold, a graph that is not whole.
     """
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -116,6 +119,9 @@ def _write(value: Any, folder: Path, name: str) -> dict[str, Any]:
         sys.modules["numpy"].save(folder / f"{name}.npy", value, allow_pickle=False)
         rows = len(value) if value.ndim else None
         return {"kind": "numpy", "file": f"{name}.npy", "rows": rows, "scalar": type(value).__name__ != "ndarray"}
+    if is_graph(value):
+        (folder / f"{name}.onnx").write_bytes(graph_bytes(value))
+        return {"kind": "onnx", "file": f"{name}.onnx", "path": isinstance(value, Path)}
     _write_pickle(value, folder / f"{name}.pickle")
     return {"kind": "pickle", "file": f"{name}.pickle"}
 
@@ -131,6 +137,8 @@ def _read(layout: Mapping[str, Any], folder: Path) -> Any:
     if kind == "pickle":
         with path.open("rb") as file:
             return pickle.load(file)  # noqa: S301  # written by a step of the same run, read inside a step's process
+    if kind == "onnx":
+        return path if layout["path"] else graph_of(path.read_bytes())
     if kind == "numpy":
         import numpy as np  # a step's process only
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -178,6 +179,50 @@ def test_what_cannot_be_pickled_is_refused_and_leaves_nothing(tmp_path: Path) ->
     ):
         kept(threading.Lock(), tmp_path)
     assert list((tmp_path / "step" / "1").iterdir()) == []
+
+
+def graph(weight: float) -> onnx.ModelProto:
+    """y = x * weight."""
+    value = onnx.helper.make_tensor_value_info
+    made = onnx.helper.make_graph(
+        [onnx.helper.make_node("Mul", ["x", "w"], ["y"])],
+        "times",
+        [value("x", onnx.TensorProto.FLOAT, ["n"])],
+        [value("y", onnx.TensorProto.FLOAT, ["n"])],
+        [onnx.numpy_helper.from_array(np.float32([weight]), "w")],
+    )
+    return onnx.helper.make_model(made)
+
+
+def test_an_onnx_model_is_kept_as_onnx(tmp_path: Path) -> None:
+    """Anybody's tools read it; nothing is pickled."""
+    artifact, again = kept(graph(2.0), tmp_path)
+    assert artifact.kind == "onnx"
+    assert again == graph(2.0)
+    assert onnx.load(tmp_path / artifact.path / "value.onnx") == graph(2.0)
+
+
+def test_the_path_of_an_onnx_file_keeps_what_the_file_held(tmp_path: Path) -> None:
+    """Weights in a file beside it too; the step may write both anew."""
+    path = tmp_path / "model.onnx"
+    onnx.save(graph(2.0), path, save_as_external_data=True, location="weights", size_threshold=0)
+    artifact, again = kept({"model": path}, tmp_path)
+    path.unlink()
+    path.with_name("weights").unlink()
+    assert again["model"] == tmp_path / artifact.path / "value.0.onnx"
+    (weight,) = onnx.load(again["model"]).graph.initializer
+    assert onnx.numpy_helper.to_array(weight).tolist() == [2.0]
+
+
+def test_the_path_of_an_onnx_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """When the step ends, not when the model is wanted."""
+    with pytest.raises(Mistake, match=r"the ONNX file model\.onnx does not exist; return the path of a file"):
+        kept(tmp_path / "model.onnx", tmp_path)
+
+
+def test_any_other_path_is_kept_as_a_path(tmp_path: Path) -> None:
+    """What lies there is the step's own affair."""
+    assert kept(Path("rows.parquet"), tmp_path)[1] == Path("rows.parquet")
 
 
 def test_a_changed_byte_and_a_missing_file_are_noticed(tmp_path: Path) -> None:
