@@ -31,13 +31,14 @@ def columns_from_frame(contract: Contract, frame: pd.DataFrame) -> Columns:
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
         for name, (is_number, index) in layout.place.items():
             if is_number:
-                numbers[:, index] = _number_column(name, frame[name])
+                numbers[:, index] = number_column(name, frame[name])
             else:
-                categories[:, index] = _text_column(name, frame[name])
+                categories[:, index] = text_column(name, frame[name])
     return Table(layout, numbers, categories)
 
 
-def _number_column(name: str, series: Any) -> npt.NDArray[np.float64]:
+def number_column(name: str, series: Any) -> npt.NDArray[np.float64]:
+    """A column of numbers or booleans; missing values are NaN. Raises `Mistake`."""
     from pandas.api import types  # slow: pandas
 
     values = series.astype(object) if series.dtype == "category" else series
@@ -51,7 +52,8 @@ def _number_column(name: str, series: Any) -> npt.NDArray[np.float64]:
     return column
 
 
-def _text_column(name: str, series: Any) -> npt.NDArray[np.object_]:
+def text_column(name: str, series: Any) -> npt.NDArray[np.object_]:
+    """A column of text; missing values are "". Raises `Mistake`."""
     import pandas as pd  # slow
 
     if isinstance(series.dtype, pd.StringDtype):  # text by its type: no need to look at every value

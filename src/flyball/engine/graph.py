@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common import tree_ensemble
 from skl2onnx.common._apply_operation import apply_cast, apply_concat
@@ -21,12 +21,10 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from skl2onnx.operator_converters.ordinal_encoder import convert_sklearn_ordinal_encoder
 from sklearn.preprocessing import OrdinalEncoder
 
+from flyball.engine.blocks import OPSET, split_blocks
 from flyball.engine.boosters import register_boosters
 from flyball.engine.contract import Contract
 from flyball.engine.session import CATEGORIES, NUMBERS, OUTPUT
-
-#: LightGBM's converter refuses a newer ai.onnx.ml.
-OPSET = {"": 21, "ai.onnx.ml": 3}
 
 _one_at_a_time = threading.Lock()
 
@@ -62,38 +60,10 @@ def build_graph(fitted: Any, contract: Contract, *, by_column: bool) -> bytes:
 
 
 def _join_inputs(model: Any, contract: Contract) -> None:
-    """Feed columns from two matrices: the runtime spends 2 us on each input of a call, and next to none on a Split."""
-    graph = model.graph
-    layout = contract.layout
-    opset = _opset(model)
+    """Feed columns from two matrices."""
     # skl2onnx renames what is not a C identifier, and keeps the order.
-    inner = dict(zip(layout.names, [item.name for item in graph.input], strict=True))
-    del graph.input[:]
-    blocks = ((NUMBERS, TensorProto.FLOAT, layout.numbers), (CATEGORIES, TensorProto.STRING, layout.categories))
-    for block, element, names in blocks:
-        if not names:
-            continue
-        graph.input.append(helper.make_tensor_value_info(block, element, [None, len(names)]))
-        outputs = [inner[name] for name in names]
-        if len(names) == 1:
-            graph.node.insert(0, helper.make_node("Identity", [block], outputs, name=f"take_{block}"))
-            continue
-        sizes = [1] * len(names)
-        if opset >= 13:  # since then Split takes its sizes as an input
-            graph.initializer.append(helper.make_tensor(f"{block}_sizes", TensorProto.INT64, [len(names)], sizes))
-            split = helper.make_node("Split", [block, f"{block}_sizes"], outputs, name=f"split_{block}", axis=1)
-        else:
-            split = helper.make_node("Split", [block], outputs, name=f"split_{block}", axis=1, split=sizes)
-        graph.node.insert(0, split)
-
-
-def _opset(model: Any) -> int:
-    """The version of the standard operators; where the graph has none yet, ours is added."""
-    for item in model.opset_import:
-        if item.domain == "":
-            return int(item.version)
-    model.opset_import.append(helper.make_opsetid("", OPSET[""]))
-    return OPSET[""]
+    inner = dict(zip(contract.layout.names, [item.name for item in model.graph.input], strict=True))
+    split_blocks(model, contract.layout, inner)
 
 
 def _keep_one_output(model: Any, name: str) -> None:

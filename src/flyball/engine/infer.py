@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +53,27 @@ def infer_contract(
 
 def label_kind_of(fitted: Any) -> LabelKind:
     """What a fitted classifier's own labels are; "text" for a regressor."""
-    labels = getattr(fitted, "classes_", ())
+    return kind_of_labels(getattr(fitted, "classes_", ()))
+
+
+def kind_of_labels(labels: Iterable[Any]) -> LabelKind:
+    """What these labels are; "text" where there are none, or of several kinds."""
     kinds = {_KINDS.get(np.asarray(label).dtype.kind, "text") for label in labels}
     return kinds.pop() if len(kinds) == 1 else "text"
+
+
+def labels_in(target: pd.Series[Any]) -> tuple[Any, ...]:
+    """The classes of a model that names none, an ONNX graph: the labels of training, sorted; numbers by size, text by letters.
+
+    scikit-learn's LabelEncoder and numpy.unique sort so too. The graph's columns must be in this order; one column
+    alone is the probability of `[model] positive`. Raises `Mistake` for labels of several types.
+    """
+    found = set(target.dropna().tolist())
+    try:
+        return tuple(sorted(found))
+    except TypeError as error:
+        names = ", ".join(sorted({type(label).__name__ for label in found}))
+        raise Mistake(f"column {target.name!r} holds labels of type {names}; make them one type") from error
 
 
 def _check_features(model: str, frame: pd.DataFrame, features: list[str]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flyball.engine.fitted import answers
 from flyball.engine.frame import columns_from_frame
@@ -43,9 +46,20 @@ def prove(fitted: Any, engine: Engine, frame: pd.DataFrame, *, tolerance: float 
 
     Use rows the model will meet (held-out ones, missing values and all). Raises `Mistake` for an empty frame.
     """
+    return compare(partial(answers, fitted, engine.contract), engine, frame, tolerance=tolerance)
+
+
+def compare(
+    ask: Callable[[pd.DataFrame], npt.NDArray[np.float64]],
+    engine: Engine,
+    frame: pd.DataFrame,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Parity:
+    """As `prove`, of whatever `ask` stands for: a table -> shape (rows, classes), or (rows, 1) of a regression."""
     if not len(frame):
         raise Mistake(f"model {engine.contract.model!r}: no rows to prove parity on")
-    expected = answers(fitted, engine.contract, frame)
+    expected = ask(frame)
     got = engine.predict(columns_from_frame(engine.contract, frame))
     if got.probabilities is None:
         value = expected.ravel()

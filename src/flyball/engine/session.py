@@ -89,7 +89,7 @@ def load_engine(folder: Path, digest: str | None, *, threads: int = 1) -> Engine
 def open_engine(contract: Contract, model: bytes, *, threads: int = 1, name: str = MODEL) -> Engine:
     """An engine from a graph's bytes (those of `compile_model`), warmed up with the contract's example row."""
     try:
-        session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         engine = Engine(contract, session)
         example = as_table(contract.layout, columns_from_records(contract, [dict(contract.example)]))
         shape = engine.run(example).shape
@@ -139,7 +139,8 @@ def _spread(engine: Engine, example: Table, threads: int) -> Spread | None:
     return ways[found] if found > 1 else None
 
 
-def _options() -> Any:
+def session_options() -> Any:
+    """How a graph is run, wherever it is."""
     options = onnxruntime.SessionOptions()
     # One thread: the runtime's own change the last bits of an answer, and cost a small batch more than they save.
     options.intra_op_num_threads = 1

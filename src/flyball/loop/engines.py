@@ -1,4 +1,4 @@
-"""What will answer for a fitted model: its ONNX graph where that is proven equal, else the model itself, natively.
+"""What will answer for a model: its ONNX graph where that is proven equal, else the fitted model itself, natively.
 
 Runs inside step processes, as `loop.steps` does.
 """
@@ -15,8 +15,10 @@ import orjson
 
 from flyball.engine.bundle import CONTRACT, MODEL, write_bundle
 from flyball.engine.compile import CannotCompile, compile_model
+from flyball.engine.given import take
+from flyball.engine.graph_file import graph_bytes, is_graph
 from flyball.engine.native_files import native_files
-from flyball.engine.parity import TOLERANCE, Parity, prove
+from flyball.engine.parity import TOLERANCE, Parity, compare, prove
 from flyball.engine.rebuild import rounded
 from flyball.engine.session import Engine, load_engine, open_engine
 from flyball.errors import Mistake
@@ -31,13 +33,16 @@ Choice = Literal["auto", "onnx", "native"]
 
 _ASKED = 'the project asks for it: [serving] engine = "native"'
 
+#: what the proof of a graph says; all others are compared with the fitted model.
+COMPARED_WITH = "the graph as it came, run by ONNX Runtime"
+
 #: rows on which an engine is proven equal to the fitted model.
 PARITY_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """An engine that was proven to answer as a fitted model does."""
+    """An engine that was proven to answer as a model does."""
 
     engine: Engine
     #: what a bundle needs to load it again.
@@ -56,12 +61,14 @@ def stand_in(
     choice: Choice = "auto",
     tolerance: float = TOLERANCE,
 ) -> Standing:
-    """The engine for `model`, proven on the last rows of `proving`. `trained`: the rows it was fitted on.
+    """The engine for `model`, an estimator or a graph, proven on the last rows of `proving`. `trained`: its training's.
 
     `folder`, which must not exist, is where a native model lies until its bundle is written; see `dismiss`. `choice`
     and `tolerance`: `[serving] engine` and `parity_tolerance`. Raises `Mistake` for a model that cannot be served so.
     """
     rows = proving.tail(PARITY_ROWS)
+    if is_graph(model):
+        return _as_it_came(model, contract, trained.tail(PARITY_ROWS), rows, choice, tolerance)
     if choice == "native":
         return _natively(model, contract, trained, rows, folder, tolerance, _ASKED)
     try:
@@ -89,6 +96,25 @@ def dismiss(standing: Standing, folder: Path) -> None:
     if close is not None:
         close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_it_came(
+    model: Any, contract: Contract, trained: pd.DataFrame, rows: pd.DataFrame, choice: Choice, tolerance: float
+) -> Standing:
+    if choice == "native":
+        raise Mistake(
+            'the model is an ONNX graph, and [serving] engine = "native" asks for a fitted model; make it "auto" or "onnx"'
+        )
+    given = take(graph_bytes(model), contract, trained)
+    engine = open_engine(contract, given.graph)
+    parity = compare(given.answers, engine, rows, tolerance=tolerance)
+    if not parity.passed:
+        raise Mistake(
+            f"the ONNX graph that is served is not the one that came: {_differs(parity)}; requests hold numbers in float32: "
+            "export the graph with float inputs, train on float32 columns, or allow more by [serving] parity_tolerance"
+        )
+    proof = {**asdict(parity), "engine": "onnx", "compared_with": COMPARED_WITH}
+    return Standing(engine=engine, files={MODEL: given.graph}, parity=proof)
 
 
 def _natively(

@@ -20,7 +20,8 @@ import flyball.engine.graph  # noqa: F401  # skl2onnx, imported in the process t
 from flyball.engine.bundle import write_bundle
 from flyball.engine.contract import Contract, Task
 from flyball.engine.frame import columns_from_frame
-from flyball.engine.infer import infer_contract, label_kind_of
+from flyball.engine.graph_file import is_graph
+from flyball.engine.infer import infer_contract, kind_of_labels, labels_in
 from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
@@ -46,7 +47,7 @@ def bundle(
     engine: Choice = "auto",
     tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
-    """Contract, engine, parity and reference profile of a fitted model, as a bundle folder; and what its lineage needs.
+    """Contract, engine, parity and reference profile of a model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
     `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, what passed the gate.
@@ -86,20 +87,37 @@ def bundle(
         "data_rows": len(trained),
         "data_start": stamp(_time(trained, names).min()) if names.timestamp else None,
         "data_end": stamp(end) if end else None,
-        "estimator": type(model[-1] if hasattr(model, "steps") else model).__name__,
+        "estimator": "onnx" if is_graph(model) else type(model[-1] if hasattr(model, "steps") else model).__name__,
     }
 
 
 def _contract(model: Any, trained: pd.DataFrame, names: ModelNames, name: str) -> Contract:
+    labels = () if names.task == "regression" else _labels(model, trained, names)
     return infer_contract(
         trained,
         model=name,
         task=cast(Task, names.task),
         features=names.features or _features(trained, names),
-        classes=_classes(model, names),
+        classes=[class_text(label) for label in labels],
         positive=names.positive,
-        label_kind=label_kind_of(model),
+        label_kind=kind_of_labels(labels),
     )
+
+
+def _labels(model: Any, trained: pd.DataFrame, names: ModelNames) -> tuple[Any, ...]:
+    """The classes in the model's own order, as they are there."""
+    if is_graph(model):
+        if names.target not in trained.columns:
+            raise Mistake(
+                f"the model step's input lacks column {names.target!r}, whose values are an ONNX model's classes"
+            )
+        return labels_in(trained[names.target])
+    if not hasattr(model, "classes_"):
+        raise Mistake(
+            f"the model step returned a {type(model).__name__}; return a fitted classifier with scikit-learn's interface, "
+            "an onnx.ModelProto, or the pathlib.Path of an .onnx file"
+        )
+    return tuple(model.classes_)
 
 
 def score(
@@ -196,12 +214,6 @@ def _newer_than(rows: pd.DataFrame, end: str | None, names: ModelNames) -> pd.Da
     if end is None or names.timestamp is None:
         return rows
     return rows[_time(rows, names) >= moment(end)]
-
-
-def _classes(model: Any, names: ModelNames) -> tuple[str, ...]:
-    if names.task == "regression":
-        return ()
-    return tuple(class_text(value) for value in model.classes_)
 
 
 def class_text(value: Any) -> str:

@@ -10,6 +10,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import version as distribution_version
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unless somebody asks for it
@@ -23,6 +24,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 from sqlalchemy.orm import configure_mappers
 
+from flyball.engine.graph_file import graph_bytes, graph_of, is_graph
 from flyball.errors import Mistake
 from flyball.pipeline.step import RunContext
 
@@ -111,12 +113,14 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 
 def _saved(model: Any, run: RunContext, requirements: list[str]) -> Any:
-    """The fitted model in its MLflow flavour, in the run's folder."""
+    """The model in its MLflow flavour, in the run's folder."""
     folder = run.folder / "mlflow-model"
     with warnings.catch_warnings():
         # mlflow warns about pickle and about its own defaults; both are chosen here on purpose.
         warnings.simplefilter("ignore")
-        if type(model).__module__.startswith("lightgbm"):
+        if is_graph(model):
+            _save_graph(graph_of(graph_bytes(model)), str(folder))
+        elif type(model).__module__.startswith("lightgbm"):
             import_module("mlflow.lightgbm").save_model(model, str(folder), pip_requirements=requirements)
         elif hasattr(model, "get_params"):
             mlflow.sklearn.save_model(
@@ -124,6 +128,14 @@ def _saved(model: Any, run: RunContext, requirements: list[str]) -> Any:
             )
         else:
             raise Mistake(
-                f"a {type(model).__name__} has no MLflow flavour here yet; return a scikit-learn compatible estimator"
+                f"a {type(model).__name__} has no MLflow flavour here yet; return a scikit-learn compatible estimator, or "
+                "an ONNX model"
             )
     return folder
+
+
+def _save_graph(model: Any, folder: str) -> None:
+    """As it came, with the packages that run it: those it was made with are not needed."""
+    requirements = [f"{name}=={distribution_version(name)}" for name in ("onnx", "onnxruntime", "numpy")]
+    flavour = import_module("mlflow.onnx")
+    flavour.save_model(model, folder, pip_requirements=requirements, save_as_external_data=False)
