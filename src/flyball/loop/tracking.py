@@ -138,4 +138,10 @@ def _save_graph(model: Any, folder: str) -> None:
     """As it came, with the packages that run it: those it was made with are not needed."""
     requirements = [f"{name}=={distribution_version(name)}" for name in ("onnx", "onnxruntime", "numpy")]
     flavour = import_module("mlflow.onnx")
-    flavour.save_model(model, folder, pip_requirements=requirements, save_as_external_data=False)
+    flavour.save_model(
+        model,
+        folder,
+        pip_requirements=requirements,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
