@@ -94,7 +94,7 @@ def _checked(content: bytes) -> Any:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker and protobuf raise what they like
         raise Mistake(
-            f"the ONNX model is not valid: {first_line(error)}. Export it again, with opset "
+            f"the ONNX model is not valid: {first_line(error).rstrip('.')}. Export it again, with opset "
             f"{onnx.defs.onnx_opset_version()} and IR version {onnx.IR_VERSION} at most"
         ) from error
     return model
