@@ -99,7 +99,8 @@ class LogLines:
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
-        self._lock = threading.Lock()
+        #: told again within itself where a finalizer logs.
+        self._lock = threading.RLock()
         self._buckets: dict[str, Bucket] = {}
         self._suppressed: Counter[str] = Counter()
 
