@@ -90,7 +90,7 @@ SWAPS = Case(
     rows=1,
     connections=16,
     variants=(SWAPPING,),
-    least_s=22,
+    least_s=5,
 )
 
 

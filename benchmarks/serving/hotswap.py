@@ -15,13 +15,14 @@ from flyball.engine.bundle import write_bundle
 from flyball.registry.live import current, deploy
 from flyball.store import Home, open_database
 
-#: ten promotions and ten rollbacks; version 1 is live before and after.
-SWAPS = (*range(2, 12), *range(10, 0, -1))
+#: ten promotions and ten rollbacks; version 1 is live before and after. Rounds take turns at them, four each.
+SWAPPED = (*range(2, 12), *range(10, 0, -1))
+IN_A_ROUND = 4
 EVERY_S = 1.0
 
 
 def measure_swaps(case: Case, site: Site, loading: Loading, rounds: int) -> Measured:
-    """Rounds in turn, one without and one with all of `SWAPS`, after one to warm up, which is not kept."""
+    """Rounds in turn, one without and one with four of `SWAPPED`, after one to warm up, which is not kept."""
     home = site.homes[case.model, SWAPPING]
     bundles = _bundles(home)
     calm: list[Load] = []
@@ -32,15 +33,15 @@ def measure_swaps(case: Case, site: Site, loading: Loading, rounds: int) -> Meas
         first_answer(server, request)
         try:
             loading(request, replace(case, least_s=1))
-            for _ in range(rounds):
+            for turn in range(rounds):
                 calm.append(loading(request, case))
-                with _swapping(home, case.model, bundles):
+                with _swapping(home, case.model, bundles, _of_round(turn)):
                     swapped.append(loading(request, case))
         except Broken as broken:
             faults[SWAPPING] = str(broken)
         if failed := sum(load.failed for load in swapped):
             faults[SWAPPING] = f"{failed} answers failed"
-        elif missing := set(map(str, bundles)) - _answered(server):
+        elif missing := {str(number) for turn in range(rounds) for number in _of_round(turn)} - _answered(server):
             faults[SWAPPING] = f"versions {', '.join(sorted(missing))} never answered"
         resident_mb = servers.resident_mb(server.pid)
     for segment in home.journal.glob("*.jsonl"):
@@ -49,11 +50,17 @@ def measure_swaps(case: Case, site: Site, loading: Loading, rounds: int) -> Meas
     return Measured(rounds=rounds_of, faults=faults, resident_mb=resident_mb, shadow_scored=None)
 
 
+def _of_round(turn: int) -> tuple[int, ...]:
+    """The versions that become live in a round."""
+    start = turn * IN_A_ROUND % len(SWAPPED)
+    return SWAPPED[start : start + IN_A_ROUND]
+
+
 def _bundles(home: Home) -> dict[int, tuple[str, str]]:
     """Folder and digest of every version: the same model, each in a bundle that differs, so that each is loaded anew."""
     files = {path.name: path.read_bytes() for path in (home.runs / "bundle").iterdir() if path.name != "manifest.json"}
     found = {}
-    for number in sorted(set(SWAPS)):
+    for number in sorted(set(SWAPPED)):
         place = f"runs/v{number}"
         digest = write_bundle(home.path / place, {**files, "number.txt": str(number).encode()})
         found[number] = (place, digest)
@@ -61,9 +68,9 @@ def _bundles(home: Home) -> dict[int, tuple[str, str]]:
 
 
 @contextmanager
-def _swapping(home: Home, model: str, bundles: dict[int, tuple[str, str]]) -> Iterator[None]:
+def _swapping(home: Home, model: str, bundles: dict[int, tuple[str, str]], numbers: Sequence[int]) -> Iterator[None]:
     stop = threading.Event()
-    thread = threading.Thread(target=_swap, args=(home, model, bundles, SWAPS, stop))
+    thread = threading.Thread(target=_swap, args=(home, model, bundles, numbers, stop))
     thread.start()
     try:
         yield

@@ -18,7 +18,7 @@ from flyball.serving.supervisor import fresh_metrics, supervise, worker_children
 from flyball.serving.worker import metrics_folder
 from flyball.store import Home
 
-DEATHS = 5
+DEATHS = 3
 #: a fresh connection is made this often.
 EVERY_S = 0.01
 #: not killed sooner after its first answer: what dies young again and again is started again later and later.

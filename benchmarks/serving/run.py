@@ -52,9 +52,7 @@ def main(argv: Sequence[str]) -> int:
         site = Site(homes=_homes(Path(folder)), peers=peers, folder=Path(folder))
         _say("a worker's start")
         start = measure_start(LIGHTGBM_16, site.homes[LIGHTGBM_16.model, FLYBALL], site.folder)
-        measured = {case: _measured(case, site, rounds, seconds) for case in CASES}
-        # Its rounds are long: three of them do.
-        measured[SWAPS] = _measured(SWAPS, site, 1 if arguments.quick else 3, seconds)
+        measured = {case: _measured(case, site, rounds, seconds) for case in (*CASES, SWAPS)}
     run = report.Run(
         at=datetime.now(UTC),
         machine=report.machine(),
