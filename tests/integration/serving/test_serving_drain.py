@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 import orjson
 import pytest
 
-from flyball.serving.sockets import readable
+from flyball.serving.sockets import address, bind, readable, refuse_new
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the last connections before the end may be reset")
 BODY = orjson.dumps({"inputs": [{"hour": 18.0, "distance": 760.5}]})
@@ -122,6 +123,29 @@ def serves(pid: int) -> bool:
 
 def kept(installed: Any) -> set[str]:
     return {identity for line in installed.journal() for identity in line["ids"]}
+
+
+@LINUX
+def test_a_socket_that_refuses_new_connections_keeps_those_that_wait() -> None:
+    """Who connected is accepted, with what was sent; who comes later is not connected, and refused once it is closed."""
+    with (
+        bind("127.0.0.1", 0) as listening,
+        socket.create_connection(address(listening)) as early,
+        socket.socket() as late,
+    ):
+        early.sendall(b"first")
+        refuse_new(listening)
+        late.setblocking(False)
+        assert late.connect_ex(address(listening)) == errno.EINPROGRESS
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.recv(5) == b"first"
+        assert not readable(listening.fileno())
+        listening.close()
+        late.setblocking(True)
+        late.settimeout(20)
+        with pytest.raises(ConnectionRefusedError):
+            late.recv(1)
 
 
 @LINUX
