@@ -20,6 +20,7 @@ from flyball.store import Home
 #: servers by the names they have in results; a peer has its own.
 ECHO, FLYBALL, BARE, SHADOW = "echo", "flyball", "bare", "shadow"
 NATIVE, ALONE = "native", "alone"
+SWAPPING = "swapping"
 #: kinds that are measured with a worker of their own: without journal and metrics; with one call for each request.
 STAND_INS = {BARE: bare_worker.__file__, ALONE: alone_worker.__file__}
 
@@ -81,6 +82,15 @@ CASES = (
     COLUMNS,
     RECORDS,
     NATIVE_64,
+)
+#: measured by `hotswap`: one worker, and the same worker while versions change.
+SWAPS = Case(
+    name="1 row, LightGBM, 16 connections, versions changing",
+    model=models.LIGHTGBM,
+    rows=1,
+    connections=16,
+    variants=(SWAPPING,),
+    least_s=5,
 )
 
 

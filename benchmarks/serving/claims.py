@@ -19,6 +19,8 @@ from benchmarks.serving.cases import (
     NATIVE_64,
     RECORDS,
     SHADOW,
+    SWAPPING,
+    SWAPS,
     Measured,
 )
 from benchmarks.serving.load import Load
@@ -63,6 +65,7 @@ def claims(measured: Mapping[str, Measured], start: Start) -> list[Claim]:
         _cost("a shadow version too, against neither", one, SHADOW, 0.35),
         _scored(one),
         _gathered(measured[NATIVE_64.name]),
+        _swapped(measured[SWAPS.name]),
         *_of_start(one, start),
     ]
 
@@ -114,10 +117,21 @@ def _gathered(measured: Measured) -> Claim:
     return Claim(case=case, asked=asked, reached=f"{_three(gain)} x", met=gain >= 4)
 
 
+def _swapped(measured: Measured) -> Claim:
+    case, asked, reached = SWAPS.name, "p99 during the swap at most 2 x", ratio(measured, SWAPPING, FLYBALL, P99)
+    if reached is None:
+        return _unknown(case, asked, measured, SWAPPING, FLYBALL)
+    return Claim(case=case, asked=asked, reached=f"{_three(reached)} x", met=reached <= 2)
+
+
 def _of_start(measured: Measured, start: Start) -> Iterator[Claim]:
     case, seconds, memory = "one worker, compiled LightGBM", start.first_answer_s, measured.resident_mb
     yield Claim(case=case, asked="first answer within 1.5 s", reached=f"{seconds:.2f} s", met=seconds <= 1.5)
     yield Claim(case=case, asked="at most 150 MB resident, loaded", reached=f"{memory:.0f} MB", met=memory <= 150)
+    replaced = start.replaced_s
+    yield Claim(
+        case="the only worker killed", asked="replaced within 1 s", reached=f"{replaced:.2f} s", met=replaced <= 1
+    )
     found = f"{', '.join(start.unwanted) or 'none of them'} among {start.modules} modules"
     yield Claim(case=case, asked=f"{', '.join(UNWANTED)} not imported", reached=found, met=not start.unwanted)
 

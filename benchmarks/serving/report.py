@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.serving.cases import ALONE, BARE, ECHO, FLYBALL, NATIVE, SHADOW, Case, Measured
+from benchmarks.serving.cases import ALONE, BARE, ECHO, FLYBALL, NATIVE, SHADOW, SWAPPING, Case, Measured
 from benchmarks.serving.claims import RATE, Claim, ratio
 from benchmarks.serving.load import Load
 from benchmarks.serving.peers import PEERS, Prepared
@@ -23,6 +23,7 @@ TITLES = {
     BARE: "Flyball without journal and metrics",
     SHADOW: "Flyball with a shadow version",
     NATIVE: "**Flyball**, requests gathered",
+    SWAPPING: "Flyball while versions change",
     ALONE: "Flyball with one call a request",
     **{peer.name: peer.title for peer in PEERS},
 }

@@ -17,9 +17,22 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.serving import environments, models, report
-from benchmarks.serving.cases import ALONE, CASES, FLYBALL, LIGHTGBM_16, NATIVE, SHADOW, Case, Measured, Site, measure
+from benchmarks.serving.cases import (
+    ALONE,
+    CASES,
+    FLYBALL,
+    LIGHTGBM_16,
+    NATIVE,
+    SHADOW,
+    SWAPS,
+    Case,
+    Measured,
+    Site,
+    measure,
+)
 from benchmarks.serving.claims import claims
 from benchmarks.serving.homes import bundle_files, deployed, native_bundle_files
+from benchmarks.serving.hotswap import measure_swaps
 from benchmarks.serving.load import Load, Request, load, tool
 from benchmarks.serving.peers import FASTAPI, PEERS, Prepared, prepare
 from benchmarks.serving.start import measure_start
@@ -39,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         site = Site(homes=_homes(Path(folder)), peers=peers, folder=Path(folder))
         _say("a worker's start")
         start = measure_start(LIGHTGBM_16, site.homes[LIGHTGBM_16.model, FLYBALL], site.folder)
-        measured = {case: _measured(case, site, rounds, seconds) for case in CASES}
+        measured = {case: _measured(case, site, rounds, seconds) for case in (*CASES, SWAPS)}
     run = report.Run(
         at=datetime.now(UTC),
         machine=report.machine(),
@@ -107,7 +120,9 @@ def _homes(folder: Path) -> dict[tuple[str, str], Home]:
         _say(f"compiling {name}")
         file = fitted / f"{name}.joblib"
         compiled = bundle_files(file, name)
-        for kind in sorted({kind for case in CASES if case.model == name for kind in (case.kind, *case.variants)}):
+        for kind in sorted(
+            {kind for case in (*CASES, SWAPS) if case.model == name for kind in (case.kind, *case.variants)}
+        ):
             files = native_bundle_files(file, name) if kind in (NATIVE, ALONE) else compiled
             homes[name, kind] = deployed(folder / f"{name}-{kind}", file, name, files, shadow=kind == SHADOW)
     return homes
@@ -123,7 +138,9 @@ def _fitted() -> Path:
 
 def _measured(case: Case, site: Site, rounds: int, seconds: int) -> Measured:
     _say(case.name)
-    found = measure(case, site, partial(_load, seconds, shutil.which("wrk")), rounds)
+    found = (measure_swaps if case is SWAPS else measure)(
+        case, site, partial(_load, seconds, shutil.which("wrk")), rounds
+    )
     for server, fault in found.faults.items():
         _say(f"  {server}: {fault}")
     return found

@@ -25,6 +25,7 @@ from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
 from flyball.registry.tokens import first_token
 from flyball.serving.access import Door
+from flyball.serving.loglines import Outlet
 from flyball.serving.options import Options
 from flyball.serving.sockets import address, is_local
 from flyball.serving.supervisor import Child, fresh_metrics, supervise
@@ -83,7 +84,7 @@ def dashboard_child(home: Home, listening: socket.socket, *, serve_url: str) -> 
     host, port = address(listening)
     places = ("--home", str(home.path), "--host", host, "--port", str(port), "--serve-url", serve_url)
     argv = (*_python("flyball.dashboard.server"), *places, "--fd", str(listening.fileno()))
-    return Child(name="dashboard", argv=argv, pass_fds=(listening.fileno(),))
+    return Child(name="dashboard", argv=argv, pass_fds=(listening.fileno(),), listening=(listening,))
 
 
 def loop_child(home: Home) -> Child:
@@ -104,9 +105,12 @@ def run_until_told(home: Home, children: Sequence[Child], tell: Callable[[thread
     fresh_metrics(metrics_folder(home))
     teller = threading.Thread(target=tell, args=(stop,), name="announce", daemon=True)
     teller.start()
+    # What dies is replaced, whether or not somebody reads of it.
+    outlet = Outlet(sys.stderr.fileno())
     try:
-        supervise(children, stop=stop, log=lambda line: click.echo(line, err=True))
+        supervise(children, stop=stop, log=lambda line: _say(outlet, line))
     finally:
+        outlet.close()
         stop.set()
         teller.join()
         for number, handler in before.items():
@@ -167,6 +171,10 @@ def ask(url: str) -> int | None:
         return error.code
     except OSError:
         return None
+
+
+def _say(outlet: Outlet, line: str) -> None:
+    outlet.put(f"{line}\n".encode())
 
 
 def _python(module: str) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ def running(home: Home, database: Database, *, workers: int, say: Callable[[str]
                 *("--host", host, "--port", str(port), "--fd", str(dashboard.fileno()), "--serve-url", serving_url),
             ),
             pass_fds=(dashboard.fileno(),),
+            listening=(dashboard,),
         ),
     ]
     stop = threading.Event()

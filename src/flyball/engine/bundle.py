@@ -17,6 +17,8 @@ from flyball.store.files import read_json, replace_file, sha256_file
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 CONTRACT = "contract.json"
+#: how the model's answers compare with the fitted one's, where that was looked at.
+PARITY = "parity.json"
 #: where no graph stands for the model: how it is asked, and why natively; and the model itself.
 NATIVE = "native.json"
 PICKLE = "model.pickle"
@@ -68,6 +70,21 @@ def read_contract(folder: Path) -> Contract:
         return Contract.from_json(read_json(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(path, f"not a contract ({type(error).__name__})") from error
+
+
+def require_proven(folder: Path) -> None:
+    """Raise `Corrupt` where the bundle itself says that its model does not answer as the fitted one did."""
+    path = folder / PARITY
+    if not path.is_file():
+        return
+    try:
+        proof = read_json(path)
+        if proof["passed"]:
+            return
+        what = f"{proof['over_tolerance']} of {proof['rows']} rows differ from what the fitted model answers"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _corrupt(path, f"not a proof ({type(error).__name__})") from error
+    raise _corrupt(path, what)
 
 
 def _manifest(files: Mapping[str, bytes]) -> bytes:

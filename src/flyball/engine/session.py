@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from flyball.engine.bundle import MODEL, NATIVE, read_contract, verify_bundle
+from flyball.engine.bundle import MODEL, NATIVE, read_contract, require_proven, verify_bundle
 from flyball.engine.check import columns_from_records
 from flyball.engine.contract import Columns, Contract, Layout, Prediction, Table
 from flyball.engine.threads import LARGE_ROWS, MEASURED_ROWS, Spread, candidates, choose, seconds_of
@@ -70,9 +70,10 @@ def load_engine(folder: Path, digest: str | None, *, threads: int = 1) -> Engine
     `threads`: how many it may use; more than one only for large batches, and only where that is measured to be faster.
 
     A native one in a process of its own, which ends with the engine. Raises `Corrupt` where the bundle is not what was
-    written, or its model does not answer its own example row.
+    written, its own proof failed, or its model does not answer its own example row.
     """
     verify_bundle(folder, digest)
+    require_proven(folder)
     contract = read_contract(folder)
     path = folder / MODEL
     if not path.exists() and (folder / NATIVE).exists():

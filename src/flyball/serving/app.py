@@ -16,6 +16,7 @@ from flyball.serving.answer import Answer, json_answer
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
 from flyball.serving.directory import Directory
+from flyball.serving.loglines import origin
 from flyball.serving.models import Roster
 from flyball.serving.outcomes import Kept, decode_outcomes
 from flyball.serving.pages import page
@@ -353,21 +354,10 @@ class App:
                 "status": problem.status,
                 "kind": problem.kind,
                 "where": places(problem, reached),
-                "cause": _where(cause),
+                "cause": origin(cause) if cause else None,
             }
         )
         target = self._directory.predict.get(path)
         dialect = target.dialect if target else spoken_at(path)
         body = problem.body(asked_by, dialect.refuse(problem))
         return Answer(body=body, content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers)
-
-
-def _where(error: Exception | None) -> str | None:
-    """The error's type and the innermost line it came from; not its text, which may hold values."""
-    if error is None:
-        return None
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-    return f"{type(error).__name__} at {place}"

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from flyball.serving.app import INLINE_BYTES, App
 from flyball.serving.problem import Problem
 from flyball.serving.served import lines
+from flyball.serving.sockets import readable
 from flyball.serving.turn import Small
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _HEADS = 1024
 _HEAD_BYTES = 1024
 _UNIQUE = frozenset((b"x-request-id", b"traceparent", b"idempotency-key"))
+#: while the worker drains, a connection without a request is kept open for this long: one may be on its way.
+_FIRST_S = 1.0
 _END = b"\r\n\r\n"
 
 
@@ -63,6 +66,11 @@ class Protocol(HttpToolsProtocol):
         #: what the request parsed last may be known by.
         self._learnt: Head | None = None
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self._flyball.draining:
+            self._leave_later()
+
     def data_received(self, data: bytes) -> None:
         end = data.find(_END, 0, _HEAD_BYTES) + len(_END) if self._between else 0
         if end >= len(_END) and self._answered_again(data, end):
@@ -80,10 +88,16 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self._served is None and not self._pending:
-            super().shutdown()
-        else:
+        """Close the connection if it is idle; else after the answer that is due."""
+        if self._served is not None or self._pending:
             self._last = True
+        elif (self.cycle is None or self.cycle.response_complete) and (
+            # Nothing was asked here yet, or it has come in part; or the next request has come since this loop's last look.
+            self.timeout_keep_alive_task is None or readable(self.transport.get_extra_info("socket").fileno())
+        ):
+            self._leave_later()
+        else:
+            super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         """Idle for the whole time; or else, what `_answered_again` saves, for a part of it: then once more."""
@@ -181,6 +195,13 @@ class Protocol(HttpToolsProtocol):
     def _keep_alive(self) -> None:
         self._used = False
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _leave_later(self) -> None:
+        self.loop.call_later(_FIRST_S, self._leave)
+
+    def _leave(self) -> None:
+        if self._served is None and not self._pending:
+            super().shutdown()
 
     def _may_be_short(self) -> bool:
         """A POST whose small body is announced, with nothing before it still to be answered."""

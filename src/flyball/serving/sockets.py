@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import select
 import socket
+import struct
+import sys
 from ipaddress import ip_address
 
 from flyball.errors import Unavailable
@@ -11,6 +15,13 @@ from flyball.errors import Unavailable
 BACKLOG = 2048
 #: ports that `bind_free` tries after the one asked for.
 NEXT_PORTS = 20
+#: Linux' option that filters what a socket receives (asm/socket.h), which Python does not name.
+_SO_ATTACH_FILTER = 26
+#: A filter of four steps: load the byte of TCP flags; if SYN is set, take nothing of the packet; else all of it.
+_NO_SYN = b"".join(
+    struct.pack("HBBI", *step)
+    for step in ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 2**32 - 1))
+)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -46,6 +57,30 @@ def address(listening: socket.socket) -> tuple[str, int]:
 def is_local(listening: socket.socket) -> bool:
     """Whether only this machine can reach a listening socket."""
     return ip_address(address(listening)[0].partition("%")[0]).is_loopback
+
+
+def refuse_new(listening: socket.socket) -> None:
+    """Let nobody connect any more, in any process that shares the socket; those who have are accepted as ever.
+
+    Closing would reset connections that wait to be accepted, requests in them, and so would `shutdown`. Here a packet
+    that wants to connect is ignored: its sender tries again after a second, and is refused if the port is closed then.
+    Only Linux knows a means; elsewhere this does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    steps = ctypes.create_string_buffer(_NO_SYN, len(_NO_SYN))
+    program = struct.pack("HL", len(_NO_SYN) // 8, ctypes.addressof(steps))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:
+        pass  # a kernel without filters, or a socket that was closed: it ends less gently
+
+
+def readable(fd: int) -> bool:
+    """Whether a socket has something to read now: bytes, their end, or, of a listening one, a connection to accept."""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _listen(host: str, port: int) -> socket.socket:

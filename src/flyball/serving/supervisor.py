@@ -16,7 +16,7 @@ from shutil import rmtree
 from flyball.engine.threads import cores
 from flyball.serving.options import Options, worker_argv
 from flyball.serving.parent import VARIABLE
-from flyball.serving.sockets import is_local
+from flyball.serving.sockets import is_local, refuse_new
 from flyball.store import Home
 
 #: how often the children are looked at.
@@ -42,6 +42,8 @@ class Child:
     env: Mapping[str, str] | None = None
     #: file descriptors it inherits, under the same numbers.
     pass_fds: tuple[int, ...] = ()
+    #: of those, the listening sockets that it answers on, which `supervise` closes when it ends.
+    listening: tuple[socket.socket, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ def supervise(children: Sequence[Child], *, stop: threading.Event, log: Log) -> 
     A child that dies is started again within a second, or, if it dies young again and again, after up to 5 s. Each
     gets a pipe (`parent.watch_parent`) that closes when this process ends, however it ends. Children are in process
     groups of their own, so Ctrl-C in a terminal reaches the supervisor only.
+
+    At the end nobody can connect any more before a child is told: whoever has connected by then is still answered.
     """
     reading, writing = os.pipe()
     running = [_Running(child) for child in children]
@@ -75,7 +79,7 @@ def supervise(children: Sequence[Child], *, stop: threading.Event, log: Log) -> 
 
 
 def worker_children(home: Home, listening: socket.socket, count: int, options: Options) -> list[Child]:
-    """The serving workers of one server as children; they share `listening`, which must stay open meanwhile."""
+    """The serving workers of one server as children; they share `listening`, which `supervise` closes."""
     fd = listening.fileno()
     public = options.public or not is_local(listening)
     options = replace(options, public=public, threads=max(cores() // count, 1))
@@ -88,6 +92,7 @@ def worker_children(home: Home, listening: socket.socket, count: int, options: O
             argv=(sys.executable, "-P", "-m", "flyball.serving.worker", *worker_argv(home.path, fd, index, options)),
             env=env,
             pass_fds=(fd,),
+            listening=(listening,),
         )
         for index in range(count)
     ]
@@ -134,8 +139,13 @@ def _start(item: _Running, parent_fd: int, log: Log) -> None:
 
 def _end(running: Sequence[_Running], log: Log) -> None:
     alive = [(item.child.name, item.process) for item in running if item.process is not None]
+    listening = {id(found): found for item in running for found in item.child.listening}.values()
+    for found in listening:
+        refuse_new(found)
     for _, process in alive:
         process.terminate()
+    for found in listening:
+        found.close()  # from now on the children decide when the port is
     deadline = time.monotonic() + PATIENCE_S
     for name, process in alive:
         try:

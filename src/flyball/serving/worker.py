@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import orjson
 import uvicorn
 import uvloop
 
@@ -27,15 +26,16 @@ from flyball.serving.app import App
 from flyball.serving.cells import Cells
 from flyball.serving.episodes import Episodes
 from flyball.serving.journals import open_journals
+from flyball.serving.loglines import Forward, LogLines, Outlet
 from flyball.serving.metrics import Metrics
 from flyball.serving.models import Roster
 from flyball.serving.options import WorkerArguments, parse_worker
 from flyball.serving.parent import watch_parent
 from flyball.serving.protocol import Protocol
 from flyball.serving.salt import journal_salt
-from flyball.serving.sockets import BACKLOG
+from flyball.serving.sockets import BACKLOG, readable, refuse_new
 from flyball.serving.watch import Watch
-from flyball.store import Home, stamp, utcnow
+from flyball.store import Home
 
 #: how often bodies that take too long are given up and segments looked at.
 TICK_S = 0.25
@@ -58,11 +58,20 @@ class Server(uvicorn.Server):
         del sig, frame
         self._drain()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept whoever has connected already, then stop listening; end once all that was begun is answered."""
+        deadline = time.monotonic() + LINGER_S
+        while any(readable(found.fileno()) for found in sockets or ()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.001)
+        await super().shutdown(sockets)
+
 
 def main(argv: Sequence[str]) -> None:
     """Serve until told to stop."""
     arguments = parse_worker(argv)
     home = Home(arguments.home).made()
+    log = LogLines(Outlet(sys.stderr.fileno()))
+    logging.getLogger().addHandler(Forward(log))
     cells = Cells(metrics_folder(home), arguments.index)
     journals = open_journals(home, arguments.options)
     watch = Watch(home, arguments.options.models, arguments.options.threads)
@@ -81,9 +90,10 @@ def main(argv: Sequence[str]) -> None:
             log=log,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(app, arguments, watch))
+            runner.run(_serve(app, arguments, watch, log))
     journals.close()
     cells.close()
+    log.close()
 
 
 def metrics_folder(home: Home) -> Path:
@@ -91,15 +101,9 @@ def metrics_folder(home: Home) -> Path:
     return home.serving / "metrics"
 
 
-def log(event: Mapping[str, Any]) -> None:
-    """One JSON line on stderr."""
-    sys.stderr.write(orjson.dumps({"at": stamp(utcnow()), "pid": os.getpid(), **event}).decode() + "\n")
-    sys.stderr.flush()
-
-
-async def _serve(app: App, arguments: WorkerArguments, watch: Watch) -> None:
+async def _serve(app: App, arguments: WorkerArguments, watch: Watch, log: LogLines) -> None:
     loop = asyncio.get_running_loop()
-    options, stop = arguments.options, threading.Event()
+    stop = threading.Event()
 
     def drain() -> None:
         """From any thread, or a signal."""
@@ -110,17 +114,23 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch) -> None:
             app.draining = True
             loop.call_later(LINGER_S, setattr, server, "should_exit", True)
 
+    def orphaned() -> None:
+        """Nobody takes this worker's place, nor the others'."""
+        refuse_new(listening)
+        drain()
+
+    listening = socket.socket(fileno=arguments.fd)
     server = Server(_config(app), drain)
     app.waiting = server.server_state.tasks
     app.switch(watch.roster)
-    watch_parent(drain, os.environ)
-    watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, options.poll_s), name="watch", daemon=True)
+    watch_parent(orphaned, os.environ)
+    watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, log), name="watch", daemon=True)
     watching.start()
     episodes = Episodes(Home(arguments.home), arguments.index, log)
     telling = threading.Thread(target=_tell, args=(episodes, app, stop), name="episodes", daemon=True)
     telling.start()
     background = [asyncio.create_task(_tick(app)), asyncio.create_task(app.shadows.run())]
-    await server.serve([socket.socket(fileno=arguments.fd)])
+    await server.serve([listening])
     stop.set()
     await app.shadows.drained()
     for task in background:
@@ -137,6 +147,7 @@ def _config(app: App) -> uvicorn.Config:
         loop="none",
         access_log=False,
         log_level="error",
+        log_config=None,
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
@@ -159,14 +170,14 @@ def _tell(episodes: Episodes, app: App, stop: threading.Event) -> None:
     episodes.close()
 
 
-def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: threading.Event, poll_s: float) -> None:
+def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: threading.Event, log: LogLines) -> None:
     """Look for new deployments on a thread, load them there, and switch on the event loop."""
-    while not stop.wait(poll_s):
+    while not stop.wait(app.options.poll_s):
         if watch.look():
-            loop.call_soon_threadsafe(_switch, app, watch.roster)
+            loop.call_soon_threadsafe(_switch, app, watch.roster, log)
 
 
-def _switch(app: App, roster: Roster) -> None:
+def _switch(app: App, roster: Roster, log: LogLines) -> None:
     app.switch(roster)
     for sentence in roster.degraded:
         log({"event": "degraded", "what": sentence})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import http.client
 import json
 import os
 import re
@@ -203,3 +205,37 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and small pipes")
+def test_a_server_whose_log_nobody_reads_still_replaces_what_dies(site: Site) -> None:
+    """Its stderr full, a killed worker is replaced; told to end, it ends."""
+    port = free_port()
+    argv = [str(Path(sys.executable).with_name("flyball")), "serve", "--workers", "1", "--port", str(port)]
+    with subprocess.Popen(
+        [*argv, "--home", str(site.home.path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        until(lambda: status(port, "GET", "/readyz") == 200)
+        assert {status(port, "POST", "/models/churn/predict") for _ in range(150)} == {400}
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        (worker,) = children.read_text().split()
+        os.kill(int(worker), signal.SIGKILL)
+        until(lambda: children.read_text().split() not in ([], [worker]))
+        until(lambda: status(port, "GET", "/readyz") == 200)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def status(port: int, method: str, path: str) -> int | None:
+    """What a request without a body is answered; None where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        connection.request(method, path)
+        with connection.getresponse() as reply:
+            return reply.status
+    except OSError:
+        return None
+    finally:
+        connection.close()

@@ -210,6 +210,17 @@ def test_a_contract_that_cannot_be_read_is_corrupt(tmp_path: Path, content: byte
         read_contract(tmp_path / "v1")
 
 
+@pytest.mark.parametrize(
+    ("proof", "text"),
+    [(b'{"passed": false, "rows": 200, "over_tolerance": 9}', "9 of 200 rows differ"), (b"{}", "not a proof")],
+)
+def test_a_version_whose_own_proof_failed_is_not_loaded(tmp_path: Path, proof: bytes, text: str) -> None:
+    """Its bundle is as it was written, and says itself that it does not answer as the model did."""
+    digest = write_bundle(tmp_path / "v1", {"model.onnx": b"any", "contract.json": b"{}", "parity.json": proof})
+    with pytest.raises(Corrupt, match=text):
+        load_engine(tmp_path / "v1", digest)
+
+
 def test_several_threads_may_ask_one_engine() -> None:
     """Each gets the answers to its own rows."""
     frame = pd.DataFrame({"c": ["x", "y", "z"] * 20})

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import classes_of, compile_model
+from flyball.engine.contract import Contract
 from flyball.engine.infer import infer_contract, label_kind_of
 from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
@@ -50,9 +51,20 @@ def _eventually() -> Callable[[Callable[[], Any], str], Any]:
 @pytest.fixture(scope="session")
 def bundle_files() -> dict[str, bytes]:
     """One small model's bundle."""
+    graph, contract = _compiled(threshold=12)
+    return {"model.onnx": graph, "contract.json": orjson.dumps(contract.to_json())}
+
+
+@pytest.fixture(scope="session")
+def other_graph() -> bytes:
+    """Another graph for the same contract, with other answers."""
+    return _compiled(threshold=20)[0]
+
+
+def _compiled(threshold: float) -> tuple[bytes, Contract]:
     rng = np.random.default_rng(7)
     frame = pd.DataFrame({"hour": rng.integers(0, 24, 300).astype(float), "distance": rng.normal(800.0, 200.0, 300)})
-    fitted = LogisticRegression().fit(frame, (frame.hour + rng.normal(0, 4, 300) > 12).astype(int))
+    fitted = LogisticRegression().fit(frame, (frame.hour + rng.normal(0, 4, 300) > threshold).astype(int))
     contract = infer_contract(
         frame,
         model="delay",
@@ -62,7 +74,7 @@ def bundle_files() -> dict[str, bytes]:
         positive="1",
         label_kind=label_kind_of(fitted),
     )
-    return {"model.onnx": compile_model(fitted, contract), "contract.json": orjson.dumps(contract.to_json())}
+    return compile_model(fitted, contract), contract
 
 
 @dataclass(slots=True)

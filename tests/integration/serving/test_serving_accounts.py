@@ -142,6 +142,28 @@ def test_the_accounts_are_right_at_every_scrape(serve: Any, installed: Any, even
     assert min(records["dropped"], records["sampled_out"], records["written"]) > 0
 
 
+def test_requests_are_counted_exactly_over_deaths(serve: Any, installed: Any, eventually: Any) -> None:
+    """Four workers killed under load, each replaced: the counters of all are what the clients were answered.
+
+    More only by what was on its way when a worker died: at most one request of each connection that broke.
+    """
+    server = serve(workers=2, sample={"delay": 0.5})
+    with asked(server.port, clients=4) as loads:
+        for _ in range(4):
+            before = sum(len(load.ids) for load in loads)
+            eventually(lambda before=before: sum(len(load.ids) for load in loads) > before + 200, "load")
+            os.kill(server.alive()[-1], signal.SIGKILL)
+            eventually(lambda: len(server.alive()) == 2, "a replacement")
+    answered = sum(len(load.ids) for load in loads)
+    broken = sum(load.broken for load in loads)
+    assert [load.refused for load in loads] == [[]] * 4
+    assert answered <= server.metric("flyball_requests_total") <= answered + broken
+    rows, records = scraped(server.request("GET", "/metrics")[2].decode())
+    assert answered <= rows == sum(records.values()) <= answered + broken
+    journaled = sum(len(line["ids"]) for line in installed.journal())
+    assert records["written"] <= journaled <= records["written"] + broken
+
+
 def test_a_refused_request_leaves_who_asked_on_either_way(serve: Any, installed: Any) -> None:
     """A body with a length goes the short way, one in chunks the ordinary one; both know the caller."""
     server = serve(workers=1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.serving.cases import COLUMNS, FOREST_16, LIGHTGBM_16, NATIVE_64, RECORDS, Measured
+from benchmarks.serving.cases import COLUMNS, FOREST_16, LIGHTGBM_16, NATIVE_64, RECORDS, SWAPS, Measured
 from benchmarks.serving.claims import P99, Claim, claims, ratio
 from benchmarks.serving.load import Load
 from benchmarks.serving.start import Start
 
-START = Start(first_answer_s=0.5, modules=400, unwanted=())
+START = Start(first_answer_s=0.5, modules=400, unwanted=(), replaced_s=0.7)
 
 
 def loads(*rates: int, p99_ms: float = 1.0) -> tuple[Load, ...]:
@@ -28,8 +28,15 @@ def measured(shadow_scored: float | None = 1.0, faults: dict[str, str] | None = 
 
 def claimed(**cases: Measured) -> dict[tuple[str, str], Claim]:
     """All claims, where cases that are not given are measured well."""
-    good = measured(echo=1000, flyball=700, bare=750, shadow=600, fastapi=10)
-    names = {"one": LIGHTGBM_16, "forest": FOREST_16, "columns": COLUMNS, "records": RECORDS, "native": NATIVE_64}
+    good = measured(echo=1000, swapping=700, flyball=700, bare=750, shadow=600, fastapi=10)
+    names = {
+        "one": LIGHTGBM_16,
+        "forest": FOREST_16,
+        "columns": COLUMNS,
+        "records": RECORDS,
+        "native": NATIVE_64,
+        "swaps": SWAPS,
+    }
     found = claims({case.name: cases.get(short, good) for short, case in names.items()}, START)
     return {(claim.case, claim.asked): claim for claim in found}
 
@@ -93,12 +100,28 @@ def test_what_gathering_gains_is_against_one_call_a_request() -> None:
     assert found[NATIVE_64.name, "at least 4 x one call a request"].met is True
 
 
+@pytest.mark.parametrize(("p99_ms", "met"), [(2.0, True), (2.1, False)])
+def test_what_a_swap_costs_is_the_tail_of_those_who_ask_meanwhile(p99_ms: float, met: bool) -> None:
+    """Of the same worker, with changes of versions against without: at most twice as long."""
+    rounds = {"flyball": loads(100), "swapping": loads(100, p99_ms=p99_ms)}
+    found = claimed(swaps=Measured(rounds=rounds, faults={}, resident_mb=90.0, shadow_scored=None))
+    assert found[SWAPS.name, "p99 during the swap at most 2 x"].met is met
+
+
+def test_swaps_that_failed_a_request_leave_their_claim_open() -> None:
+    """The fault is told in place of the figure."""
+    found = claimed(swaps=measured(faults={"swapping": "1 answers failed"}, flyball=1, swapping=1))
+    claim = found[SWAPS.name, "p99 during the swap at most 2 x"]
+    assert (claim.met, claim.reached) == (None, "swapping: 1 answers failed")
+
+
 def test_a_worker_that_imports_what_it_must_not_misses() -> None:
     """The packages are named."""
     found = claims(
-        {case.name: measured() for case in (LIGHTGBM_16, FOREST_16, COLUMNS, RECORDS, NATIVE_64)},
-        Start(first_answer_s=1.6, modules=900, unwanted=("pandas",)),
+        {case.name: measured() for case in (LIGHTGBM_16, FOREST_16, COLUMNS, RECORDS, NATIVE_64, SWAPS)},
+        Start(first_answer_s=1.6, modules=900, unwanted=("pandas",), replaced_s=1.1),
     )
-    start, memory, imports = found[-3:]
-    assert (start.met, memory.met, imports.met) == (False, True, False)
+    start, memory, replaced, imports = found[-4:]
+    assert (start.met, memory.met, replaced.met, imports.met) == (False, True, False, False)
+    assert replaced.reached == "1.10 s"
     assert imports.reached == "pandas among 900 modules"

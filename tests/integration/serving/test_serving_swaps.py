@@ -1,0 +1,199 @@
+"""Hot swap on two workers under load: every version in a bundle of its own, loaded anew and told from the others."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import pytest
+
+from flyball.engine.bundle import write_bundle
+from flyball.engine.check import columns_from_records
+from flyball.engine.session import load_engine
+from flyball.registry.live import current, deploy
+from flyball.registry.records import Deployment
+from flyball.store import moment, open_database
+
+ROW = {"hour": 18.0, "distance": 760.5}
+BODY = orjson.dumps({"inputs": [ROW]})
+WORKERS, CLIENTS = 2, 6
+
+
+class Versions:
+    """Versions of one model: odd ones answer as the first does, even ones as the other graph does."""
+
+    def __init__(self, installed: Any, files: Mapping[str, bytes], other: bytes) -> None:
+        self._home = installed.home
+        self._files = files
+        self._graphs = {1: files["model.onnx"], 0: other}
+        #: version -> what it answers.
+        self.answers: dict[int, float] = {}
+
+    def write(self, number: int, **changed: bytes) -> tuple[str, str]:
+        """Folder and digest of a version's bundle; `changed`: files other than they should be, with _ for the dot."""
+        files = {**self._files, "model.onnx": self._graphs[number % 2], "number.txt": str(number).encode()}
+        files |= {name.replace("_", "."): content for name, content in changed.items()}
+        place = f"runs/v{number}"
+        return place, write_bundle(self._home.path / place, files)
+
+    def good(self, number: int) -> tuple[str, str]:
+        place, digest = self.write(number)
+        engine = load_engine(self._home.path / place, digest)
+        self.answers[number] = float(engine.predict(columns_from_records(engine.contract, [ROW])).score[0])
+        return place, digest
+
+    def live(self, number: int, bundle: tuple[str, str]) -> int:
+        """Deploy it; the generation that this is."""
+        record = Deployment(
+            model="delay",
+            generation=0,
+            live=number,
+            bundles={number: bundle},
+            shadow=(),
+            columns={},
+            at=moment("2013-06-01T00:00:00Z"),
+        )
+        database = open_database(self._home)
+        with database.write() as tx:
+            before = current(tx, "delay")
+            done = deploy(tx, record, replaces=before.generation if before else None, who="test", why="test")
+        database.close()
+        return done.generation
+
+
+@pytest.fixture
+def versions(installed: Any, bundle_files: Mapping[str, bytes], other_graph: bytes) -> Versions:
+    """Of the model that `installed` has."""
+    return Versions(installed, bundle_files, other_graph)
+
+
+class Asking(threading.Thread):
+    """One client on a connection that it keeps for 50 requests."""
+
+    def __init__(self, server: Any, stop: threading.Event) -> None:
+        super().__init__()
+        self.server, self.stop = server, stop
+        #: generation as the header tells it, version and score as the body does.
+        self.answers: list[tuple[int, int, float]] = []
+        self.failed: list[str] = []
+
+    def run(self) -> None:
+        connection = self.server.connection()
+        while not self.stop.is_set():
+            try:
+                connection.request("POST", "/models/delay/predict", BODY)
+                reply = connection.getresponse()
+                body = reply.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+                connection.close()
+                continue
+            if reply.status != 200:
+                self.failed.append(str(reply.status))
+                continue
+            value = orjson.loads(body)
+            generation = int(reply.headers["x-flyball-generation"])
+            self.answers.append((generation, value["version"], value["predictions"][0]))
+            if len(self.answers) % 50 == 0:
+                connection.close()
+        connection.close()
+
+
+@contextmanager
+def asked(server: Any) -> Iterator[list[Asking]]:
+    stop = threading.Event()
+    loads = [Asking(server, stop) for _ in range(CLIENTS)]
+    for load in loads:
+        load.start()
+    try:
+        yield loads
+    finally:
+        stop.set()
+        for load in loads:
+            load.join()
+
+
+def answered(loads: list[Asking]) -> int:
+    return sum(len(load.answers) for load in loads)
+
+
+def everywhere(server: Any, version: int, generation: int) -> bool:
+    """Whether every worker has this version live under this generation: none has anything else."""
+    lines = server.request("GET", "/metrics")[2].decode().splitlines()
+    found = [line for line in lines if line.startswith("flyball_model_info{")]
+    return found == [
+        f'flyball_model_info{{generation="{generation}",model="delay",variant="live",version="{version}"}} 1.0'
+    ]
+
+
+def test_ten_promotions_and_ten_rollbacks_under_load_fail_no_request(
+    serve: Any, versions: Versions, eventually: Callable[..., Any]
+) -> None:
+    """Every answer is that of the version it names; all workers follow each change, how soon is printed."""
+    bundles = {number: versions.good(number) for number in range(1, 12)}
+    first = versions.live(1, bundles[1])
+    server = serve(workers=WORKERS)
+    deployed = {first: 1}
+    took_s = []
+    with asked(server) as loads:
+        for number in [*range(2, 12), *range(10, 0, -1)]:
+            began = time.monotonic()
+            generation = versions.live(number, bundles[number])
+            deployed[generation] = number
+            eventually(lambda n=number, g=generation: everywhere(server, n, g), f"v{number} everywhere")
+            took_s.append(time.monotonic() - began)
+            before = answered(loads)
+            eventually(lambda before=before: answered(loads) > before + 100, "load goes on")
+    sys.stdout.write(
+        f"workers followed after {max(took_s):.2f} s at most, {sum(took_s) / len(took_s):.2f} s on average\n"
+    )
+    assert [load.failed for load in loads] == [[]] * CLIENTS
+    given = {answer for load in loads for answer in load.answers}
+    assert all(deployed[generation] == version for generation, version, _ in given)
+    assert {(version, score) for _, version, score in given} == set(versions.answers.items())
+    assert {generation for generation, _, _ in given} == set(deployed)
+
+
+def test_a_version_that_cannot_be_loaded_never_answers(
+    serve: Any, installed: Any, versions: Versions, eventually: Callable[..., Any]
+) -> None:
+    """Changed since it was registered, no graph, of another shape, not proven equal: the last good one goes on."""
+    generation = versions.live(1, versions.good(1))
+    changed = versions.write(2)
+    (installed.home.path / changed[0] / "model.onnx").write_bytes(b"changed")
+    contract = orjson.loads((installed.home.path / "runs/v1/contract.json").read_bytes())
+    three = orjson.dumps({**contract, "task": "multiclass", "classes": ["0", "1", "2"], "positive": None})
+    unproven = orjson.dumps({"rows": 200, "tolerance": 1e-5, "over_tolerance": 9, "passed": False})
+    bad = {
+        2: (changed, "model.onnx"),
+        3: (versions.write(3, model_onnx=b"no graph"), "does not answer its example row"),
+        4: (versions.write(4, contract_json=three), "the contract says"),
+        5: (versions.write(5, parity_json=unproven), "9 of 200 rows"),
+    }
+    server = serve(workers=WORKERS)
+    with asked(server) as loads:
+        for number, (bundle, why) in bad.items():
+            versions.live(number, bundle)
+            said = f"v{number} cannot be loaded, v1 goes on answering"
+            found = eventually(lambda said=said: [line for line in degraded(server) if said in line], said)
+            assert why in found[0]
+            assert everywhere(server, 1, generation)
+        mended = versions.live(6, versions.good(6))
+        eventually(lambda: everywhere(server, 6, mended), "the mend is served")
+        before = answered(loads)
+        eventually(lambda: answered(loads) > before + 100, "load goes on")
+    assert degraded(server) == []
+    assert [load.failed for load in loads] == [[]] * CLIENTS
+    given = {(version, score) for load in loads for _, version, score in load.answers}
+    assert given == set(versions.answers.items())
+
+
+def degraded(server: Any) -> list[str]:
+    found: list[str] = orjson.loads(server.request("GET", "/readyz")[2])["degraded"]
+    return found
