@@ -8,7 +8,7 @@ from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
 from flyball.serving.answer import Answer, json_answer
-from flyball.serving.protocols import v2
+from flyball.serving.protocols import v1, v2
 
 if TYPE_CHECKING:
     from flyball.serving.app import App
@@ -30,6 +30,10 @@ def v1_model(served: Served) -> Answer:
     return json_answer({"name": served.model, "ready": True, "model_version_status": [status]})
 
 
+def v1_metadata(served: Served) -> Answer:
+    return json_answer(v1.metadata(served.engine.contract, served.version))
+
+
 def v2_server(_: App) -> Answer:
     return json_answer({"name": "flyball", "version": installed("flyball"), "extensions": ["binary_tensor_data"]})
 
@@ -41,6 +45,16 @@ def v2_live(_: App) -> Answer:
 def v2_ready(app: App) -> Answer:
     ready = bool(app.roster.models) and not app.draining
     return json_answer({"ready": ready}, status=200 if ready else 503)
+
+
+def v2_index(app: App) -> Answer:
+    """Triton's list of its repository."""
+    return json_answer(
+        [
+            {"name": name, "version": str(loaded.deployment.live), "state": "READY", "reason": ""}
+            for name, loaded in app.roster.models.items()
+        ]
+    )
 
 
 def v2_model(served: Served) -> Answer:
@@ -75,11 +89,13 @@ OF_SERVER: Mapping[str, Callable[[App], Answer]] = {
     "v2-live": v2_live,
     "v2-ready": v2_ready,
     "v2-models": v1_models,
+    "v2-index": v2_index,
     "version": version,
     "execution-parameters": execution_parameters,
 }
 OF_MODEL: Mapping[str, Callable[[Served], Answer]] = {
     "v1-model": v1_model,
+    "v1-metadata": v1_metadata,
     "v2-model": v2_model,
     "v2-model-ready": v2_model_ready,
     "ping": ping,

@@ -22,6 +22,7 @@ ROW = {"hour": 18.0, "distance": 760.5}
 PATHS = (
     "/models/delay/predict",
     "/v1/models/delay:predict",
+    "/v1/models/delay/versions/1:predict",
     "/v2/models/delay/infer",
     "/v2/models/delay/versions/1/infer",
     "/invocations",
@@ -60,6 +61,7 @@ def test_tritons_client_works_unchanged(server: Any, client: Any) -> None:
     assert client.is_model_ready("delay")
     assert client.is_model_ready("delay", "1")
     assert not client.is_model_ready("delay", "2")
+    assert [item["name"] for item in client.get_model_repository_index()] == ["delay"]
     assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
     assert [tensor["name"] for tensor in client.get_model_metadata("delay")["inputs"]] == ["hour", "distance"]
     result = client.infer("delay", features(), request_id="7", parameters={"key": "N1"})
