@@ -98,6 +98,10 @@ ROUTES = (
 )
 
 
+#: those about one model that show more of it than its name, versions and state.
+INSIDE: frozenset[RouteName] = frozenset({"v1-metadata", "v2-model"})
+
+
 def routes(*, vertex_predict: str = "", vertex_health: str = "") -> tuple[Route, ...]:
     """All routes of a server; those that Vertex AI names (whole paths, "": none) stand before any other there."""
     vertex = []

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
     home = Home(arguments.home).made()
     cells = Cells(metrics_folder(home), arguments.index)
     journals = open_journals(home, arguments.options)
-    watch = Watch(home, arguments.options.models, arguments.options.threads)
+    watch = Watch(home, arguments.options.models, arguments.options.threads, arguments.options.lazy)
     watch.start()
     # What is loaded stays; the collector need not look at it again while answers wait.
     gc.collect()
@@ -112,7 +112,7 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch) -> None:
 
     server = Server(_config(app), drain)
     app.waiting = server.server_state.tasks
-    app.switch(watch.roster)
+    _switch(app, watch.roster)
     watch_parent(drain, os.environ)
     watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, options.poll_s), name="watch", daemon=True)
     watching.start()
