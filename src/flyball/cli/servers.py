@@ -47,6 +47,7 @@ def serving_options(projects: Sequence[Project], models: tuple[str, ...] = ()) -
         segment_s=min(item.journal.segment_s for item in projects),
         models=models,
         durable=tuple(item.model.name for item in projects if item.serving.durability == "disk"),
+        lazy=tuple(item.model.name for item in projects if item.serving.loading == "lazy"),
         auth=tuple((item.model.name, item.serving.auth) for item in projects if item.serving.auth),
         sample={item.model.name: item.journal.sample for item in projects if item.journal.sample < 1},
     )

@@ -58,6 +58,7 @@ def build_project(directory: Path, values: Values, steps: Steps) -> Project:
             parity_tolerance=values["serving"]["parity_tolerance"],
             durability=values["serving"]["durability"],
             auth=values["serving"]["auth"],
+            loading=values["serving"]["loading"],
         ),
         journal=JournalSettings(**_only(values["journal"], JournalSettings)),
     )

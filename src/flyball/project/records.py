@@ -158,6 +158,9 @@ class ServingSettings:
     #: Outcomes ask for a token with the scope `outcomes` wherever other machines can reach the server, and at "token".
     #: A server reads it when it starts.
     auth: Literal["none", "token"] | None
+    #: when a worker takes a version into memory: "eager", before it is served; "lazy", when it is first asked for, which
+    #: then waits. A model that has been asked for is loaded ahead from then on. A server reads it when it starts.
+    loading: Literal["eager", "lazy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,6 +160,7 @@ SCHEMA: dict[str, Shape] = {
         "parity_tolerance": Key(reader=read.number(0, 1, open_ends=True), default=1e-5),
         "durability": Key(reader=read.one_of("process", "disk"), default="process"),
         "auth": Key(reader=read.one_of("none", "token")),  # by the address: loopback asks for nothing
+        "loading": Key(reader=read.one_of("eager", "lazy"), default="eager"),
     },
     "journal": {
         "sample": Key(reader=read.share, default=1.0),

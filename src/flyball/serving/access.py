@@ -39,6 +39,15 @@ class Door:
             return True
         return self.public and (scope == "outcomes" or said is None)
 
+    @property
+    def guarded(self) -> bool:
+        """Whether anybody is asked for a token anywhere."""
+        return self.public or "token" in self.auth.values()
+
+    def opens(self, headers: Headers, scope: Scope, model: str) -> bool:
+        """Whether a request would pass `check`."""
+        return not self.asks(scope, model) or self.refusal(headers, scope, model) is None
+
     def check(self, headers: Headers, scope: Scope, model: str) -> None:
         """Let pass, or raise `Problem`: 401 for a token that is missing or unknown, 403 for one that opens something else."""
         problem = self.refusal(headers, scope, model) if self.asks(scope, model) else None

@@ -16,6 +16,7 @@ from flyball.serving.answer import Answer, json_answer
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
 from flyball.serving.directory import Directory
+from flyball.serving.held import Held, Lazy
 from flyball.serving.loglines import origin
 from flyball.serving.models import Roster
 from flyball.serving.outcomes import Kept, decode_outcomes
@@ -23,18 +24,21 @@ from flyball.serving.pages import page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
 from flyball.serving.protocols.dialect import score_in
 from flyball.serving.protocols.dialects import NATIVE, spoken_at
+from flyball.serving.readiness import said
 from flyball.serving.refusals import Refusals, places
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
 from flyball.serving.routes import Table, routes
 from flyball.serving.served import LIVE, Served, lines, own_lines, response, status_line
 from flyball.serving.shadows import Shadows
 from flyball.serving.turn import Connection, Small, Turn
+from flyball.serving.waking import Waking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flyball.engine.contract import Prediction
     from flyball.serving.batching import Gathering
+    from flyball.serving.held import Loaded
     from flyball.serving.journals import Journals
     from flyball.serving.metrics import Metrics
     from flyball.serving.options import Options
@@ -94,8 +98,12 @@ class App:
         self._executor = executor
         self._log = log
         self._served: dict[str, Served] = {}
+        #: every deployed model that can be asked; of them, as they were made into `_served`, those in memory.
+        self.held: dict[str, Held] = {}
+        self._loaded: dict[str, Loaded] = {}
+        self._waking = Waking(ended=self._woken, tell=lambda lack: said(lack, self))
         self.table = Table(routes(vertex_predict=options.vertex_predict, vertex_health=options.vertex_health))
-        self._directory = Directory(self.table, {}, {})
+        self._directory = Directory(self.table, {}, {}, {})
         #: the same as it stands in a request line, for `protocol`; and where a token is asked for.
         self.direct: dict[bytes, Served] = {}
         self.guarded: dict[bytes, Served] = {}
@@ -104,20 +112,23 @@ class App:
         self.heads: dict[bytes, Head] = {}
 
     def switch(self, roster: Roster) -> None:
-        """Serve `roster` from the next request on. Its versions are in memory already, so nothing waits."""
+        """Serve `roster` from the next request on. What has been asked for is in memory already, so nothing waits."""
+        held = {name: self._now(name, item) for name, item in roster.models.items()}
+        loaded = {name: now for name, item in held.items() if (now := item.loaded)}
         served = {
             name: have
-            if (have := self._served.get(name)) and self.roster.models.get(name) is loaded
-            else Served(loaded, self._metrics, self._salt, self.journals, self.options)
-            for name, loaded in roster.models.items()
+            if (have := self._served.get(name)) and self._loaded.get(name) is now
+            else Served(now, self._metrics, self._salt, self.journals, self.options)
+            for name, now in loaded.items()
         }
         self._metrics.serves([line for item in served.values() for line in item.versions()])
-        self._served = served
-        self._directory = Directory(self.table, served, roster.absent)
+        self.held, self._loaded, self._served = held, loaded, served
         options = self.options
         self.door = Door(public=options.public, auth=dict(options.auth), grants=by_digest(roster.grants))
+        absent = {name: said(lack, self) for name, lack in roster.absent.items()}
+        self._directory = Directory(self.table, held, served, absent)
         # Where an answer waits for the disk, or for another process, it cannot be given at once.
-        native = {path: item for path, (item, dialect) in self._directory.predict.items() if dialect is NATIVE}
+        native = {path: to.served for path, to in self._directory.predict.items() if to.dialect is NATIVE}
         short = {
             path.encode(): item for path, item in native.items() if item and item.gathering is None and not item.durable
         }
@@ -125,6 +136,20 @@ class App:
         self.direct = {path: item for path, item in short.items() if path not in self.guarded}
         self.heads.clear()
         self.roster = roster
+
+    def _now(self, name: str, held: Held) -> Held:
+        """`held`; but the version before it where that was first asked for while this one was looked at, until it is loaded."""
+        have = self._loaded.get(name)
+        if have is None or not isinstance(held, Lazy) or held.loaded:
+            return held
+        self._waking.begin(held)
+        return have
+
+    def _woken(self, lazy: Lazy) -> None:
+        for lack in lazy.lacks:
+            self._log({"event": "degraded", "what": str(lack)})
+        if lazy.loaded:
+            self.switch(self.roster)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = self._directory.predict.get(scope["path"])
@@ -139,7 +164,7 @@ class App:
             if len(self.waiting) > self.options.max_waiting:
                 raise later("overloaded", f"more than {self.options.max_waiting} requests are waiting; come back soon")
             if target is not None and scope["method"] == "POST":
-                served = served or self._directory.picked(headers, scope.get("query_string", b""))
+                served = served or await self._found(target.model, headers, scope.get("query_string", b""))
                 await self._predict(served, target.dialect, headers, asked_by, made, receive, send)
             else:
                 await self._other(scope, headers, asked_by, made, receive, send)
@@ -155,6 +180,14 @@ class App:
             await self._send(refused, headers, asked_by, send)
         finally:
             values[in_flight] -= 1.0
+
+    async def _found(self, model: str | None, headers: Headers, query: bytes) -> Served:
+        """The model that a prediction is asked of (None: the request picks it), loaded first if need be."""
+        model = model or self._directory.picked(headers, query).deployment.model
+        self.door.check(headers, "predict", model)
+        while (served := self._served.get(model)) is None:
+            await self._waking.wake(self._directory.named(model), self.options.timeout_s)
+        return served
 
     def begun(self, requests: int) -> None:
         """Count requests, begun outside `__call__`, as in flight; -1 when one ends."""
@@ -287,11 +320,11 @@ class App:
         if route is None:
             allow = ", ".join(sorted(found.routes))
             raise Problem("method", f"this route takes {allow}", headers=[(b"allow", allow.encode())])
-        served = self._directory.of(found, headers, scope.get("query_string", b""))
-        if route.name == "outcomes" and served is not None:
-            answer = await self._outcomes(served.model, headers, made, receive)
+        held = self._directory.of(found, headers, scope.get("query_string", b""))
+        if route.name == "outcomes" and held is not None:
+            answer = await self._outcomes(held.deployment.model, headers, made, receive)
         else:
-            answer = await page(route.name, self, served)
+            answer = await page(route.name, self, held, headers)
         await self._send(answer, headers, asked_by, send)
 
     async def _outcomes(self, model: str, headers: Headers, made: str, receive: Receive) -> Answer:
@@ -324,7 +357,7 @@ class App:
         """The deployed model that a path names."""
         found = self.table.match(path)
         model = found.model if found else None
-        return model if model and (model in self._served or model in self.roster.absent) else NO_MODEL
+        return model if model and (model in self.held or model in self.roster.absent) else NO_MODEL
 
     def _refusal(
         self,

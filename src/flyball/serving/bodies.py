@@ -1,4 +1,4 @@
-"""Request bodies, bounded in size and in time."""
+"""Request bodies, bounded in size and in time, without the coding they came in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flyball.serving.coding import HEADER, coding_of, inflated
 from flyball.serving.problem import Problem
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 #: a refused body up to this many times the limit is read and thrown away, so that the client gets to read why.
 _TOLERATED = 8
+
+#: coded bodies up to this many bytes, of which not more come out than that, are inflated at once; others on a thread.
+_CODED_INLINE = 64 * 1024
+_INFLATED_INLINE = 512 * 1024
 
 _CLOSE = (b"connection", b"close")
 
@@ -30,7 +35,8 @@ class Bodies:
         self._late: set[asyncio.Task[Any]] = set()
 
     async def read(self, headers: Headers, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> bytes:
-        """The whole body. Raises `Problem` (413, 408), or ConnectionAbortedError when the client goes away."""
+        """The whole body. Raises `Problem` (400, 408, 413, 415), or ConnectionAbortedError when the client goes away."""
+        coding = coding_of(headers) if HEADER in headers else None
         declared = headers.get(b"content-length", b"")
         if len(declared) >= self._max_digits:
             self._check_declared(declared)
@@ -55,7 +61,22 @@ class Bodies:
             raise ConnectionAbortedError
         if len(body) > self._max_bytes:
             raise Problem("too-large", f"more than {self._max_bytes} bytes; send fewer rows", headers=[_CLOSE])
-        return body
+        return body if coding is None else await self._inflated(body, coding)
+
+    async def _inflated(self, body: bytes, coding: bytes) -> bytes:
+        plain = None
+        if len(body) <= _CODED_INLINE:
+            plain = inflated(body, coding, min(_INFLATED_INLINE, self._max_bytes))
+        if plain is None:
+            work = asyncio.to_thread(inflated, body, coding, self._max_bytes)
+            try:
+                plain = await asyncio.wait_for(work, self._timeout_s)
+            except TimeoutError:
+                detail = f"the body was not inflated within {self._timeout_s:g} s; send fewer rows"
+                raise Problem("too-slow", detail) from None
+        if plain is None:
+            raise Problem("too-large", f"more than {self._max_bytes} bytes when inflated; send fewer rows")
+        return plain
 
     def sweep(self) -> None:
         """Give up the bodies that have been read for too long."""

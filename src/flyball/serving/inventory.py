@@ -8,11 +8,13 @@ from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
 from flyball.serving.answer import Answer, json_answer
-from flyball.serving.protocols import v2
+from flyball.serving.problem import later
+from flyball.serving.protocols import v1, v2
+from flyball.serving.readiness import away
 
 if TYPE_CHECKING:
     from flyball.serving.app import App
-    from flyball.serving.served import Served
+    from flyball.serving.held import Held
 
 _TEXT = b"text/plain; charset=utf-8"
 #: SageMaker's limits of a batch transform: MB a request, and MB of all requests at a time.
@@ -21,13 +23,22 @@ _MOST_MB_TOGETHER = 100
 
 
 def v1_models(app: App) -> Answer:
-    return json_answer({"models": list(app.roster.models)})
+    return json_answer({"models": list(app.held)})
 
 
-def v1_model(served: Served) -> Answer:
-    """KServe's answer and TensorFlow Serving's in one."""
-    status = {"version": str(served.version), "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    return json_answer({"name": served.model, "ready": True, "model_version_status": [status]})
+def v1_model(held: Held) -> Answer:
+    """KServe's answer and TensorFlow Serving's in one. Raises `Problem` (503)."""
+    _not_away(held)
+    status = {
+        "version": str(held.deployment.live),
+        "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
+    return json_answer({"name": held.deployment.model, "ready": True, "model_version_status": [status]})
+
+
+def v1_metadata(held: Held) -> Answer:
+    return json_answer(v1.metadata(held.contract, held.deployment.live))
 
 
 def v2_server(_: App) -> Answer:
@@ -39,19 +50,37 @@ def v2_live(_: App) -> Answer:
 
 
 def v2_ready(app: App) -> Answer:
-    ready = bool(app.roster.models) and not app.draining
+    ready = bool(app.held) and not app.draining
     return json_answer({"ready": ready}, status=200 if ready else 503)
 
 
-def v2_model(served: Served) -> Answer:
-    return json_answer(v2.metadata(served.engine.contract, served.version))
+def v2_index(app: App) -> Answer:
+    """Triton's list of its repository."""
+    return json_answer(
+        [
+            {
+                "name": name,
+                "version": str(held.deployment.live),
+                "state": "UNAVAILABLE" if held.deployment.live in away(held) else "READY",
+                "reason": "",
+            }
+            for name, held in app.held.items()
+        ]
+    )
 
 
-def v2_model_ready(served: Served) -> Answer:
-    return json_answer({"name": served.model, "ready": True})
+def v2_model(held: Held) -> Answer:
+    return json_answer(v2.metadata(held.contract, held.deployment.live))
 
 
-def ping(_: Served) -> Answer:
+def v2_model_ready(held: Held) -> Answer:
+    """One that is not loaded yet is ready: to be asked is all it waits for. Raises `Problem` (503)."""
+    _not_away(held)
+    return json_answer({"name": held.deployment.model, "ready": True})
+
+
+def ping(_: Held) -> Answer:
+    """200 even while a model's process is away: SageMaker would replace the machine, which takes longer."""
     return Answer(body=b"\n", content_type=_TEXT)
 
 
@@ -68,6 +97,11 @@ def execution_parameters(app: App) -> Answer:
     )
 
 
+def _not_away(held: Held) -> None:
+    if held.deployment.live in away(held):
+        raise later("model-away", "the model's process has died and is being started again")
+
+
 #: route -> its answer, of those about the server and of those about one model.
 OF_SERVER: Mapping[str, Callable[[App], Answer]] = {
     "v1-models": v1_models,
@@ -75,11 +109,13 @@ OF_SERVER: Mapping[str, Callable[[App], Answer]] = {
     "v2-live": v2_live,
     "v2-ready": v2_ready,
     "v2-models": v1_models,
+    "v2-index": v2_index,
     "version": version,
     "execution-parameters": execution_parameters,
 }
-OF_MODEL: Mapping[str, Callable[[Served], Answer]] = {
+OF_MODEL: Mapping[str, Callable[[Held], Answer]] = {
     "v1-model": v1_model,
+    "v1-metadata": v1_metadata,
     "v2-model": v2_model,
     "v2-model-ready": v2_model_ready,
     "ping": ping,

@@ -9,19 +9,22 @@ from flyball.engine.contract import Contract
 from flyball.serving.problem import KINDS, phrase
 from flyball.serving.protocols.dialect import Dialect
 from flyball.serving.protocols.schemas import row_schema
-from flyball.serving.routes import MODEL, VERSION, Route
+from flyball.serving.routes import INSIDE, MODEL, VERSION, Route
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
-#: what any predict request may be refused with.
-_REFUSALS = (400, 413, 415, 422, 503, 504)
+#: what any predict request may be refused with; what a page of a model's inside is for want of a token.
+_REFUSALS = (400, 401, 403, 413, 415, 422, 503, 504)
+_UNKNOWN = (401, 403)
+#: a token, or none where none is asked for.
+_SECURITY: list[dict[str, list[str]]] = [{}, {"token": []}]
 _TARGET = "X-Amzn-SageMaker-Target-Model"
 
 #: model -> its live version and what that takes.
 Models = Mapping[str, tuple[int, Contract]]
 
 
-def openapi(models: Models, routes: Sequence[Route]) -> dict[str, Any]:
-    """The document for what is live now."""
+def openapi(models: Models, routes: Sequence[Route], hidden: Sequence[str] = ()) -> dict[str, Any]:
+    """The document for what is live now. `hidden`: models that are left out for want of a token."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for path, about in _places(route, models):
@@ -30,8 +33,12 @@ def openapi(models: Models, routes: Sequence[Route]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Flyball", "version": "1", "description": "Predictions, and what came true of them."},
+        **({"x-models-hidden": list(hidden)} if hidden else {}),
         "paths": paths,
-        "components": {"schemas": {**schemas, **_SHARED}},
+        "components": {
+            "schemas": {**schemas, **_SHARED},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -60,10 +67,15 @@ def _operation(route: Route, about: Models) -> dict[str, Any]:
         example = {"outcomes": [{"id": "an id from an answer", "value": 1}]}
         schema = {"$ref": "#/components/schemas/Outcomes"}
         operation["requestBody"] = _body({"application/json": (schema, example)})
-        operation["responses"] = _responses(202, _json({"$ref": "#/components/schemas/Accepted"}), 400, 413, 422, 503)
+        operation["security"] = _SECURITY
+        accepted = _json({"$ref": "#/components/schemas/Accepted"})
+        operation["responses"] = _responses(202, accepted, 404, *_REFUSALS)
     else:
         ready = (503,) if route.name in ("readyz", "v2-ready") else ()
-        operation["responses"] = _responses(200, {}, *missing, *ready)
+        inside = _UNKNOWN if route.name in INSIDE else ()
+        if inside:
+            operation["security"] = _SECURITY
+        operation["responses"] = _responses(200, {}, *missing, *ready, *inside)
     return operation
 
 
@@ -95,6 +107,7 @@ def _predicting(dialect: Dialect, about: Models) -> dict[str, Any]:
     return {
         "description": " ".join([*live, first.note]),
         "x-models": list(about),
+        "security": _SECURITY,
         "requestBody": _body(requests),
         "responses": _responses(200, answers, 404, *_REFUSALS),
     }

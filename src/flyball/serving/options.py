@@ -37,6 +37,8 @@ class Options:
     durable: tuple[str, ...] = ()
     #: model -> share of its predictions that are journaled (`[journal] sample`); all of them where it is not named.
     sample: Mapping[str, float] = field(default_factory=dict)
+    #: models that are loaded when they are first asked for (`[serving] loading = "lazy"`); the others before.
+    lazy: tuple[str, ...] = ()
     #: paths that Vertex AI asks for predictions and for health; "": none.
     vertex_predict: str = ""
     vertex_health: str = ""
@@ -63,6 +65,7 @@ def worker_argv(home: Path, fd: int, index: int, options: Options) -> list[str]:
         *("--poll-s", str(options.poll_s), "--threads", str(options.threads)),
         *(part for model in options.models for part in ("--model", model)),
         *(part for model in options.durable for part in ("--durable", model)),
+        *(part for model in options.lazy for part in ("--lazy", model)),
         *(part for model, share in options.sample.items() for part in ("--sample", f"{model}={share}")),
         *(["--vertex-predict", options.vertex_predict] if options.vertex_predict else []),
         *(["--vertex-health", options.vertex_health] if options.vertex_health else []),
@@ -85,6 +88,7 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--durable", action="append", default=[])
+    parser.add_argument("--lazy", action="append", default=[])
     parser.add_argument("--sample", action="append", default=[])
     parser.add_argument("--vertex-predict", default=defaults.vertex_predict)
     parser.add_argument("--vertex-health", default=defaults.vertex_health)
@@ -100,6 +104,7 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
         poll_s=given.poll_s,
         threads=given.threads,
         durable=tuple(given.durable),
+        lazy=tuple(given.lazy),
         sample={model: float(share) for model, _, share in (item.partition("=") for item in given.sample)},
         vertex_predict=given.vertex_predict,
         vertex_health=given.vertex_health,

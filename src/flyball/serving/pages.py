@@ -11,85 +11,81 @@ from flyball.serving import metrics
 from flyball.serving.answer import Answer, json_answer
 from flyball.serving.inventory import OF_MODEL, OF_SERVER
 from flyball.serving.openapi import openapi
+from flyball.serving.readiness import readyz
+from flyball.serving.routes import INSIDE
 
 if TYPE_CHECKING:
     from flyball.serving.app import App
+    from flyball.serving.held import Held
+    from flyball.serving.requests import Headers
     from flyball.serving.routes import RouteName
-    from flyball.serving.served import Served
 
 
-async def page(name: RouteName, app: App, served: Served | None) -> Answer:
-    """The answer of a route that takes no body; `served` is the model that it is about."""
-    if served is not None:
-        return OF_MODEL[name](served)
+async def page(name: RouteName, app: App, held: Held | None, headers: Headers) -> Answer:
+    """The answer of a route that takes no body; `held` is the model that it is about. Raises `Problem` (401, 403, 503).
+
+    What shows more of a model than its name, versions and state asks for the token that its predictions ask for.
+    """
+    if held is not None:
+        if name in INSIDE:
+            app.door.check(headers, "predict", held.deployment.model)
+        return OF_MODEL[name](held)
     if name in OF_SERVER:
         return OF_SERVER[name](app)
-    return await _PAGES[name](app)
+    return await _PAGES[name](app, headers)
 
 
-async def livez(_app: App) -> Answer:
+async def livez(_app: App, _: Headers) -> Answer:
     return json_answer({"alive": True})
 
 
-async def readyz(app: App) -> Answer:
-    """200 while anything can be answered; what is not as it should be stands in `degraded`."""
-    served = {
-        name: {"version": loaded.deployment.live, "generation": loaded.deployment.generation}
-        for name, loaded in app.roster.models.items()
-    }
-    ready = bool(served) and not app.draining
-    degraded = [*app.roster.degraded, *_journal_faults(app)]
-    if app.draining:
-        degraded.append("draining: this worker is about to stop")
-    if not served:
-        degraded.append("no model can answer: none is deployed, or none could be loaded")
-    return json_answer({"ready": ready, "models": served, "degraded": degraded}, status=200 if ready else 503)
+async def ready(app: App, _: Headers) -> Answer:
+    return readyz(app)
 
 
-async def models(app: App) -> Answer:
+async def models(app: App, headers: Headers) -> Answer:
     return json_answer(
         {
             "models": [
                 {
                     "name": name,
-                    "version": loaded.deployment.live,
-                    "generation": loaded.deployment.generation,
-                    "shadow": list(loaded.deployment.shadow),
-                    "task": loaded.engines[loaded.deployment.live].contract.task,
-                    "features": list(loaded.engines[loaded.deployment.live].contract.names()),
+                    "version": held.deployment.live,
+                    "generation": held.deployment.generation,
+                    "shadow": list(held.deployment.shadow),
+                    "task": held.contract.task,
+                    "features": list(held.contract.names()),
                 }
-                for name, loaded in app.roster.models.items()
+                for name, held in _open_to(app, headers).items()
             ]
         }
     )
 
 
-async def all_metrics(app: App) -> Answer:
+async def all_metrics(app: App, _: Headers) -> Answer:
     loop = asyncio.get_running_loop()
     text = await loop.run_in_executor(None, metrics.exposition, app.metrics_folder)
     return Answer(body=text, content_type=metrics.CONTENT_TYPE)
 
 
-async def docs(_app: App) -> Answer:
+async def docs(_app: App, _: Headers) -> Answer:
     text = (resources.files("flyball.serving") / "docs.html").read_bytes()
     return Answer(body=text, content_type=b"text/html; charset=utf-8")
 
 
-async def described(app: App) -> Answer:
-    contracts = {
-        name: (loaded.deployment.live, loaded.engines[loaded.deployment.live].contract)
-        for name, loaded in app.roster.models.items()
-    }
-    return json_answer(openapi(contracts, app.table.routes))
+async def described(app: App, headers: Headers) -> Answer:
+    contracts = {name: (held.deployment.live, held.contract) for name, held in _open_to(app, headers).items()}
+    hidden = [name for name in app.held if name not in contracts]
+    return json_answer(openapi(contracts, app.table.routes, hidden))
 
 
-def _journal_faults(app: App) -> list[str]:
-    return [fault.what for fault in app.journals.faults()]
+def _open_to(app: App, headers: Headers) -> dict[str, Held]:
+    """The models whose inside whoever asks may see."""
+    return {name: held for name, held in app.held.items() if app.door.opens(headers, "predict", name)}
 
 
-_PAGES: Mapping[RouteName, Callable[[App], Awaitable[Answer]]] = {
+_PAGES: Mapping[RouteName, Callable[[App, Headers], Awaitable[Answer]]] = {
     "livez": livez,
-    "readyz": readyz,
+    "readyz": ready,
     "models": models,
     "metrics": all_metrics,
     "docs": docs,

@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "slow-body": (408, "The body did not arrive in time"),
     "too-large": (413, "The body is too large"),
     "media": (415, "The content type cannot be read"),
+    "coding": (415, "The content coding cannot be read"),
     "contract": (422, "The request violates the contract"),
     "internal": (500, "Something failed inside the server"),
     "overloaded": (503, "Too many requests are waiting"),

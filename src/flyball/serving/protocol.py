@@ -217,6 +217,7 @@ class Protocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and not self.parser.should_upgrade()
+            and b"content-encoding" not in fields
         )
 
     def _may_enter(self, served: Served) -> bool:

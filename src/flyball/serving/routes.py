@@ -24,10 +24,12 @@ RouteName = Literal[
     "openapi",
     "v1-models",
     "v1-model",
+    "v1-metadata",
     "v2",
     "v2-live",
     "v2-ready",
     "v2-models",
+    "v2-index",
     "v2-model",
     "v2-model-ready",
     "ping",
@@ -77,10 +79,14 @@ ROUTES = (
     _get("/openapi.json", "openapi", "This server, for programs."),
     _get("/v1/models", "v1-models", "The models served here, for KServe's clients."),
     _get("/v1/models/{model}", "v1-model", "Whether a model can answer."),
+    _get("/v1/models/{model}/versions/{version}", "v1-model", "The same of the live version."),
+    _get("/v1/models/{model}/metadata", "v1-metadata", "A model's signature, for TensorFlow Serving's clients."),
+    _get("/v1/models/{model}/versions/{version}/metadata", "v1-metadata", "The same of the live version."),
     _get("/v2", "v2", "What this server is."),
     _get("/v2/health/live", "v2-live", "The process is alive."),
     _get("/v2/health/ready", "v2-ready", "Requests can be answered."),
     _get("/v2/models", "v2-models", "The models served here, for KServe's clients."),
+    Route(method="POST", path="/v2/repository/index", name="v2-index", summary="The same, for Triton's clients."),
     _get("/v2/models/{model}", "v2-model", "A model's input and output tensors."),
     _get("/v2/models/{model}/ready", "v2-model-ready", "Whether a model can answer."),
     _get("/v2/models/{model}/versions/{version}", "v2-model", "The same of the live version."),
@@ -90,6 +96,10 @@ ROUTES = (
     _get("/version", "version", "The version of Flyball."),
     _get("/execution-parameters", "execution-parameters", "How SageMaker's batch transform should ask."),
 )
+
+
+#: those about one model that show more of it than its name, versions and state.
+INSIDE: frozenset[RouteName] = frozenset({"v1-metadata", "v2-model"})
 
 
 def routes(*, vertex_predict: str = "", vertex_health: str = "") -> tuple[Route, ...]:

@@ -16,9 +16,9 @@ from flyball.serving.requests import Headers, traceparent
 
 if TYPE_CHECKING:
     from flyball.engine.session import Engine
+    from flyball.serving.held import Loaded
     from flyball.serving.journals import Journals
     from flyball.serving.metrics import Metrics
-    from flyball.serving.models import Loaded
     from flyball.serving.options import Options
     from flyball.serving.writing import Writer
 

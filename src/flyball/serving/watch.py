@@ -12,23 +12,22 @@ from flyball.errors import FlyballError, Unavailable
 from flyball.registry.live import deployments, newest_generation
 from flyball.registry.tokens import grants
 from flyball.serving.access import keep_grants, kept_grants
+from flyball.serving.held import RETRY_S, Lack
 from flyball.serving.models import Roster, keep, load, read_kept
 from flyball.store import Database, Home, open_database
 
 if TYPE_CHECKING:
     from flyball.registry.records import Deployment
 
-#: what could not be loaded is tried again after this long.
-RETRY_S = 5.0
-
 
 class Watch:
     """Follows the database from one thread; every change becomes a whole new roster."""
 
-    def __init__(self, home: Home, models: tuple[str, ...] = (), threads: int = 1) -> None:
-        """`models`: only these; empty = all. `threads`: as of `load_engine`."""
+    def __init__(self, home: Home, models: tuple[str, ...] = (), threads: int = 1, lazy: tuple[str, ...] = ()) -> None:
+        """`models`: only these; empty = all. `threads`, `lazy`: as of `load`."""
         self._home = home
         self._threads = threads
+        self._lazy = frozenset(lazy)
         self._only = frozenset(models)
         self._database: Database | None = None
         self._inode = 0
@@ -39,11 +38,9 @@ class Watch:
         """The first roster: from the database, else from what was kept on disk. `look` may then go on in another thread."""
         self.look()
         if self.roster.generation < 0:
-            lost = self.roster.degraded
-            roster = load(
-                self._home, self._mine(read_kept(self._home)), have=self.roster, generation=-1, threads=self._threads
-            )
-            self.roster = replace(roster, degraded=(*lost, *roster.degraded), grants=kept_grants(self._home))
+            lost = self.roster.lacks
+            roster = self._load(self._mine(read_kept(self._home)), self.roster, -1)
+            self.roster = replace(roster, lacks=(*lost, *roster.lacks), grants=kept_grants(self._home))
         self.close()
         return self.roster
 
@@ -59,8 +56,8 @@ class Watch:
             self._follow()
         except (FlyballError, OSError, sqlite3.Error) as error:
             self._database = None
-            lost = f"the database cannot be read, so promotions wait: {error}"
-            self.roster = replace(before, degraded=(lost,))
+            lost = Lack("the database cannot be read, so promotions wait", str(error))
+            self.roster = replace(before, lacks=(lost,))
         if self.roster == before:
             self.roster = before
         return self.roster is not before
@@ -71,22 +68,23 @@ class Watch:
             return  # switched to at once: the bundles of a new deployment may take long to load
         before = self.roster
         newest = newest_generation(database)
-        if newest == before.generation and not (before.degraded and time.monotonic() >= self._retry_at):
+        if newest == before.generation and not (before.lacks and time.monotonic() >= self._retry_at):
             return
         self._retry_at = time.monotonic() + RETRY_S
         everything = deployments(database)
         if not everything and before.models:
             # History is only ever appended to: an empty one is another database, not a wish to serve nothing.
-            lost = "the database has no deployments; what was live before goes on answering"
-            self.roster = replace(before, generation=newest, degraded=(lost,))
+            lost = Lack("the database has no deployments; what was live before goes on answering")
+            self.roster = replace(before, generation=newest, lacks=(lost,))
             return
         wanted = self._mine(everything)
-        self.roster = replace(
-            load(self._home, wanted, have=before, generation=newest, threads=self._threads), grants=before.grants
-        )
+        self.roster = replace(self._load(wanted, before, newest), grants=before.grants)
         served = {name: loaded.deployment for name, loaded in self.roster.models.items()}
         failed = wanted.keys() - served.keys()
         keep(self._home, {name: item for name, item in {**everything, **served}.items() if name not in failed})
+
+    def _load(self, wanted: Mapping[str, Deployment], have: Roster, generation: int) -> Roster:
+        return load(self._home, wanted, have=have, generation=generation, threads=self._threads, lazy=self._lazy)
 
     def _grants_changed(self, database: Database) -> bool:
         """Whether the roster has other tokens now."""

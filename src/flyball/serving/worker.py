@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger().addHandler(Forward(log))
     cells = Cells(metrics_folder(home), arguments.index)
     journals = open_journals(home, arguments.options)
-    watch = Watch(home, arguments.options.models, arguments.options.threads)
+    watch = Watch(home, arguments.options.models, arguments.options.threads, arguments.options.lazy)
     watch.start()
     # What is loaded stays; the collector need not look at it again while answers wait.
     gc.collect()
@@ -122,7 +122,7 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch, log: LogLin
     listening = socket.socket(fileno=arguments.fd)
     server = Server(_config(app), drain)
     app.waiting = server.server_state.tasks
-    app.switch(watch.roster)
+    _switch(app, watch.roster, log)
     watch_parent(orphaned, os.environ)
     watching = threading.Thread(target=_watch, args=(watch, app, loop, stop, log), name="watch", daemon=True)
     watching.start()

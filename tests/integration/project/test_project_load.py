@@ -109,6 +109,7 @@ engine = "native"
 parity_tolerance = 0.001
 durability = "disk"
 auth = "token"
+loading = "lazy"
 
 [journal]
 sample = 0.25
@@ -149,6 +150,7 @@ def test_four_lines_are_a_project_and_the_rest_has_defaults(tmp_path: Path) -> N
     assert project.alerts.routes == {"info": ("console",), "warning": ("console",), "critical": ("console",)}
     assert (project.serving.workers, project.serving.max_body_bytes, project.serving.timeout_s) == (2, 16_777_216, 10.0)
     assert (project.serving.durability, project.serving.auth) == ("process", None)
+    assert project.serving.loading == "eager"
     assert (project.serving.engine, project.serving.parity_tolerance) == ("auto", 1e-5)
     assert (project.journal.sample, project.journal.segment_s) == (1.0, 60.0)
 
@@ -180,7 +182,7 @@ def test_the_whole_contract_is_read(tmp_path: Path) -> None:
     assert project.alerts.routes == {"info": ("console",), "warning": ("ops",), "critical": ("console", "ops")}
     assert (project.serving.max_body_bytes, project.serving.timeout_s) == (524_288, 2.5)
     assert (project.serving.durability, project.journal.sample) == ("disk", 0.25)
-    assert project.serving.auth == "token"
+    assert (project.serving.auth, project.serving.loading) == ("token", "lazy")
     assert (project.serving.engine, project.serving.parity_tolerance) == ("native", 0.001)
 
 
@@ -318,6 +320,7 @@ REFUSALS = {
     '[serving]\ndurability = "memory"': '6: [serving] durability: needs "process" or "disk", got "memory"',
     '[serving]\nengine = "tensorrt"': '6: [serving] engine: needs "auto" or "onnx" or "native", got "tensorrt"',
     "[serving]\nparity_tolerance = 1": "6: [serving] parity_tolerance: needs a number above 0 and below 1, got 1",
+    '[serving]\nloading = "late"': '6: [serving] loading: needs "eager" or "lazy", got "late"',
     '[serving]\nauth = "yes"': '6: [serving] auth: needs "none" or "token", got "yes"',
     "[journal]\nsample = 0": "6: [journal] sample: needs a number above 0, up to 1, got 0",
     "[journal]\nsample = 1.5": "6: [journal] sample: needs a number above 0, up to 1, got 1.5",

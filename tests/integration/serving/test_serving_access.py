@@ -23,6 +23,11 @@ OUTCOMES = {"outcomes": [{"key": "a", "value": 1}]}
 class Asked:
     """A server and its tokens."""
 
+    def page(self, path: str, token: str | None) -> tuple[int, bytes]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        status, _, body = self.server.request("GET", path, headers=headers)
+        return status, body
+
     def __init__(self, server: Any, home: Any, eventually: Callable[..., Any]) -> None:
         self.server = server
         self.database = open_database(home)
@@ -101,9 +106,66 @@ def test_tokens_work_after_a_restart_without_the_database(public: Asked, eventua
     assert (public.status("predict", token), public.status("predict", None)) == (200, 401)
 
 
-def test_probes_need_no_token(public: Asked) -> None:
-    """A load balancer has none."""
-    assert [public.server.request("GET", path)[0] for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
+PROBES = (
+    *("/livez", "/readyz", "/metrics", "/ping", "/health", "/version", "/docs", "/v1/models", "/v1/models/delay"),
+    *("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v2/models/delay/ready", "/execution-parameters"),
+)
+#: what tells of a model's inside: a feature's name, a range or a level seen, where its files lie.
+INSIDE = (b"hour", b"distance", b"760.5", b"runs/", b"/home")
+
+
+@pytest.mark.parametrize("path", PROBES)
+def test_probes_need_no_token(public: Asked, path: str) -> None:
+    """A load balancer has none; it is shown names, versions and states."""
+    status, _, body = public.server.request("GET", path)
+    assert status == 200
+    assert [word for word in INSIDE if word in body] == []
+
+
+@pytest.mark.parametrize("path", ["/v2/models/delay", "/v2/models/delay/versions/1", "/v1/models/delay/metadata"])
+def test_a_models_own_page_asks_as_its_predictions_do(public: Asked, path: str) -> None:
+    """401 without, 403 with one for another model, and then it shows the features."""
+    token = public.token("asks", "predict")
+    other = public.token("other", "outcomes")
+    status, headers, body = public.server.request("GET", path)
+    assert (status, headers["www-authenticate"], b"hour" in body) == (401, 'Bearer realm="flyball"', False)
+    assert public.page(path, other)[0] == 403
+    assert (public.page(path, token)[0], b"hour" in public.page(path, token)[1]) == (200, True)
+
+
+@pytest.mark.parametrize("path", ["/models", "/openapi.json"])
+def test_lists_leave_out_what_a_token_does_not_open(public: Asked, path: str) -> None:
+    """No token, or one for something else: the model is not described."""
+    token = public.token("asks", "predict")
+    other = public.token("other", "outcomes")
+    for shown, told in (
+        (public.page(path, None), False),
+        (public.page(path, other), False),
+        (public.page(path, token), True),
+    ):
+        assert shown[0] == 200
+        assert (b"hour" in shown[1]) is told
+    assert orjson.loads(public.page("/openapi.json", None)[1])["x-models-hidden"] == ["delay"]
+    assert "x-models-hidden" not in orjson.loads(public.page("/openapi.json", token)[1])
+
+
+def test_what_is_not_as_it_should_be_is_told_without_reasons(public: Asked, installed: Any, eventually: Any) -> None:
+    """Reasons name files; they stand in the log."""
+    (installed.home.runs / "bundle" / "model.onnx").write_bytes(b"torn")
+    os.kill(public.server.pids()[0], signal.SIGKILL)
+    eventually(lambda: len(public.server.alive()) == 1 and public.status("predict", None) == 503, "it cannot be loaded")
+    for method, path in (("GET", "/readyz"), ("POST", "/models/delay/predict"), ("GET", "/v2/models/delay")):
+        status, _, body = public.server.request(method, path, {} if method == "POST" else None)
+        assert status == 503
+        assert b"delay: v1 cannot be loaded, the model cannot answer: the server's log says why" in body
+        assert b"runs" not in body
+
+
+def test_a_project_that_asks_on_loopback_hides_its_inside_too(serve: Any, installed: Any) -> None:
+    """`[serving] auth = "token"` behind a proxy."""
+    server = serve(auth=(("delay", "token"),))
+    assert [server.request("GET", path)[0] for path in ("/v2/models/delay", "/readyz")] == [401, 200]
+    assert orjson.loads(server.request("GET", "/models")[2]) == {"models": []}
 
 
 def test_a_project_may_open_its_predictions_never_its_outcomes(serve: Any, installed: Any, eventually: Any) -> None:

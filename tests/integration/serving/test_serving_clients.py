@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import math
 import warnings
@@ -21,6 +22,7 @@ ROW = {"hour": 18.0, "distance": 760.5}
 PATHS = (
     "/models/delay/predict",
     "/v1/models/delay:predict",
+    "/v1/models/delay/versions/1:predict",
     "/v2/models/delay/infer",
     "/v2/models/delay/versions/1/infer",
     "/invocations",
@@ -59,6 +61,7 @@ def test_tritons_client_works_unchanged(server: Any, client: Any) -> None:
     assert client.is_model_ready("delay")
     assert client.is_model_ready("delay", "1")
     assert not client.is_model_ready("delay", "2")
+    assert [item["name"] for item in client.get_model_repository_index()] == ["delay"]
     assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
     assert [tensor["name"] for tensor in client.get_model_metadata("delay")["inputs"]] == ["hour", "distance"]
     result = client.infer("delay", features(), request_id="7", parameters={"key": "N1"})
@@ -74,6 +77,31 @@ def test_tritons_client_may_speak_json_or_send_a_matrix(server: Any, client: Any
     matrix = triton.InferInput("inputs", [2, 2], "FP32")
     matrix.set_data_from_numpy(np.array([list(ROW.values())] * 2, np.float32))
     assert client.infer("delay", [matrix]).as_numpy("predictions").tolist() == expected
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_tritons_client_may_compress(server: Any, client: Any, coding: str) -> None:
+    """The length of its JSON is then that of what comes out; it copes with an answer that is not compressed."""
+    result = client.infer(
+        "delay", features(), request_compression_algorithm=coding, response_compression_algorithm=coding
+    )
+    assert result.as_numpy("predictions").tolist() == server.predict(2)["predictions"]
+
+
+def test_compressed_and_plain_requests_share_a_connection(server: Any) -> None:
+    """A head that was seen before is not taken for another."""
+    connection = server.connection()
+    body = orjson.dumps({"inputs": [ROW]})
+    found = []
+    for _ in range(3):
+        for sent, headers in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):
+            status, answer = ask(connection, "/models/delay/predict", sent, headers)
+            found.append((status, orjson.loads(answer)["predictions"]))
+        assert ask(connection, "/models/delay/predict", body, {"Content-Encoding": "gzip"})[0] == 400
+        assert ask(connection, "/models/delay/predict", body, {"Content-Encoding": "br"})[0] == 415
+    connection.close()
+    assert len(set(map(str, found))) == 1
+    assert found[0][0] == 200
 
 
 def test_tritons_client_is_told_why_it_was_refused(client: Any) -> None:

@@ -148,6 +148,49 @@ def test_a_killed_model_answers_503_and_comes_back(odd: Any, eventually: Callabl
     assert odd.alive() == [worker]
 
 
+def test_readiness_tells_of_a_model_whose_process_is_away(odd: Any, eventually: Callable[..., Any]) -> None:
+    """The server stays ready; the model is not, in the words of each protocol, until it is back."""
+    (worker,) = odd.alive()
+
+    def ready() -> Any:
+        status, _, body = odd.request("GET", "/readyz")
+        assert status == 200
+        return orjson.loads(body)
+
+    def of_model() -> list[int]:
+        return [odd.request("GET", path)[0] for path in ("/v2/models/odd/ready", "/v1/models/odd", "/ping?model=odd")]
+
+    assert (ready()["degraded"], of_model()) == ([], [200] * 3)
+    killed = set()
+
+    def away() -> bool:
+        """Killed again whenever it has come back before it was seen away."""
+        for pid in children(worker):
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        return bool(ready()["degraded"])
+
+    eventually(away, "its process is away")
+    eventually(lambda: away() and of_model() == [503, 503, 200], "the model is not ready")
+    eventually(lambda: away() and ready()["models"]["odd"].get("state") == "being started again", "its state is told")
+    assert odd.request("GET", "/v2/models/delay/ready")[0] == 200
+    eventually(lambda: not ready()["degraded"], "it is back")
+    assert (ready()["models"]["odd"], of_model()) == ({"version": 1, "generation": 2}, [200] * 3)
+
+
+def test_a_native_model_may_be_loaded_when_it_is_first_asked_for(installed: Any, serve: Callable[..., Any]) -> None:
+    """No process before; the request waits for it, and other models answer meanwhile."""
+    install(installed.home, "odd", Odd().fit(FRAME, [0, 1, 0, 1]))
+    server = serve(lazy=("odd",))
+    (worker,) = server.alive()
+    assert children(worker) == []
+    with ThreadPoolExecutor(4) as pool:
+        first = [pool.submit(ask, server, 0.25) for _ in range(4)]
+        server.predict()
+        assert [(item.result()[0], item.result()[2]["predictions"]) for item in first] == [(200, [0.25])] * 4
+    assert len(children(worker)) == 1
+
+
 def test_a_model_that_hangs_is_given_up_and_comes_back(odd: Any, eventually: Callable[..., Any]) -> None:
     """504 for who asked; its process is killed."""
     (worker,) = odd.alive()

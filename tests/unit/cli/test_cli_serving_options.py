@@ -22,9 +22,9 @@ def project(folder: Path, name: str, settings: str = "") -> Project:
 
 def test_what_a_journal_keeps_is_each_models_own(tmp_path: Path) -> None:
     """Durability and share belong to the model whose project says so; limits are the widest."""
-    one = project(tmp_path, "one", '[serving]\ndurability = "disk"\ntimeout_s = 3\n')
+    one = project(tmp_path, "one", '[serving]\ndurability = "disk"\nloading = "lazy"\ntimeout_s = 3\n')
     two = project(tmp_path, "two", "[serving]\ntimeout_s = 5\n[journal]\nsample = 0.1\n")
     options = serving_options([one, two])
-    assert options.durable == ("one",)
+    assert (options.durable, options.lazy) == (("one",), ("one",))
     assert options.sample == {"two": 0.1}
     assert options.timeout_s == 5.0

@@ -201,7 +201,7 @@ def start(installed: Installed) -> Iterator[Callable[..., Client]]:
         cells = Cells(home.serving / "metrics", len(ends))
         journals = open_journals(home, settings)
         executor = ThreadPoolExecutor(1)
-        watch = Watch(home, settings.models)
+        watch = Watch(home, settings.models, lazy=settings.lazy)
         app = App(
             options=settings,
             metrics=Metrics(cells),

@@ -25,6 +25,7 @@ def tensors(*values: tuple[str, float]) -> dict[str, Any]:
 
 BODIES = {
     "/v1/models/delay:predict": {"instances": [ROW]},
+    "/v1/models/delay/versions/1:predict": {"instances": [ROW]},
     "/v2/models/delay/infer": tensors(*ROW.items()),
     "/v2/models/delay/versions/1/infer": tensors(*ROW.items()),
     "/invocations": {"instances": [ROW]},
@@ -206,6 +207,54 @@ def test_the_server_says_what_it_is(client: Any) -> None:
     assert limits["MaxConcurrentTransforms"] * limits["MaxPayloadInMB"] <= 100
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models/delay/versions/2"),
+        ("GET", "/v1/models/delay/versions/2/metadata"),
+        ("POST", "/v1/models/delay/versions/2:predict"),
+        ("GET", "/v2/models/delay/versions/2"),
+        ("POST", "/v2/models/delay/versions/2/infer"),
+    ],
+)
+def test_only_the_live_version_answers(client: Any, method: str, path: str) -> None:
+    """404 names it."""
+    reply = client.send(method, path)
+    assert (reply.status, reply.json()["error"]) == (404, "version 1 is live, and the only one that answers")
+
+
+def test_tensorflow_servings_status_is_of_one_version(client: Any) -> None:
+    """With the version in the path and without."""
+    status = client.get("/v1/models/delay").json()["model_version_status"]
+    assert status == [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]
+    assert client.get("/v1/models/delay/versions/1").json()["model_version_status"] == status
+
+
+def test_tensorflow_servings_metadata_is_what_a_columnar_request_needs(installed: Any, start: Any) -> None:
+    """One signature; its inputs can be sent as they are named, and its outputs come back under their names."""
+    installed.deploy("delay", 1)
+    installed.deploy("kind", 1)
+    client = start()
+    said = client.get("/v1/models/kind/metadata").json()
+    assert said == client.get("/v1/models/kind/versions/1/metadata").json()
+    assert said["model_spec"] == {"name": "kind", "signature_name": "", "version": "1"}
+    signature = said["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    rows = {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
+    assert signature["inputs"]["hour"] == {"dtype": "DT_FLOAT", "tensor_shape": rows, "name": "hour"}
+    assert signature["outputs"]["class"] == {"dtype": "DT_STRING", "tensor_shape": rows, "name": "class"}
+    assert [size["size"] for size in signature["outputs"]["probabilities"]["tensor_shape"]["dim"]] == ["-1", "3"]
+    asked = {"signature_name": "serving_default", "inputs": {name: [1.0, 2.0] for name in signature["inputs"]}}
+    assert set(client.post("/v1/models/kind:predict", asked).json()["outputs"]) == set(signature["outputs"])
+    (one,) = client.get("/v1/models/delay/metadata").json()["metadata"]["signature_def"]["signature_def"].values()
+    assert {name: item["dtype"] for name, item in one["outputs"].items()} == {"predictions": "DT_DOUBLE"}
+
+
+def test_tritons_index_lists_the_live_versions(client: Any) -> None:
+    """A POST, though nothing changes."""
+    reply = client.post("/v2/repository/index", {})
+    assert reply.json() == [{"name": "delay", "version": "1", "state": "READY", "reason": ""}]
+
+
 def test_a_server_without_models_is_not_ready_in_any_protocol(start: Any) -> None:
     """Alive all the same."""
     client = start()
@@ -298,7 +347,7 @@ def test_openapi_shows_each_protocol_with_an_example_that_is_answered(client: An
             body = example.encode() if isinstance(example, str) else orjson.dumps(example)
             assert client.post(path, body, content_type=media).status == 200, (path, media)
             told += 1
-    assert told == 7
+    assert told == 8
 
 
 def test_openapi_of_several_models_says_that_one_is_picked(installed: Any, start: Any) -> None:

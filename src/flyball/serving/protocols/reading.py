@@ -27,10 +27,8 @@ Parameters = Mapping[str, str]
 def media_type(headers: Headers) -> tuple[str, Parameters]:
     """The body's media type in lower case ("": none is given) and its parameters. Raises `Problem` (415).
 
-    A body must be in UTF-8 and not compressed.
+    A body must be in UTF-8. It has come out of its content coding already (`coding`).
     """
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise Problem("media", "the body is compressed; send it as it is, without Content-Encoding")
     kind, *rest = headers.get(b"content-type", b"").decode("latin-1").lower().split(";")
     parameters = {name.strip(): value.strip(' "') for name, _, value in (part.partition("=") for part in rest)}
     if parameters.get("charset", "utf-8") not in _CHARSETS:

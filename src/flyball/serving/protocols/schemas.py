@@ -48,6 +48,15 @@ def feature_schema(feature: Feature) -> Schema:
     return schema
 
 
+def datatype(feature: Feature) -> str:
+    """Of the tensor that a client should send, as the Open Inference Protocol calls it: only floats can be missing."""
+    if feature.kind == "category":
+        return "BYTES"
+    if feature.kind == "number" or feature.nullable:
+        return "FP32"
+    return "INT64" if feature.kind == "integer" else "BOOL"
+
+
 def row(contract: Contract) -> Schema:
     """A reference to the model's row."""
     return {"$ref": f"#/components/schemas/{contract.model}-row"}

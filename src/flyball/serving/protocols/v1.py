@@ -27,6 +27,11 @@ from flyball.serving.protocols.reading import (
 from flyball.serving.requests import Headers
 
 _FIELDS = frozenset({"instances", "inputs", "parameters", "signature_name"})
+#: the one signature there is.
+SIGNATURE = "serving_default"
+
+#: a datatype as v2 calls it -> as TensorFlow does.
+_DTYPES = {"BYTES": "DT_STRING", "FP32": "DT_FLOAT", "INT64": "DT_INT64", "BOOL": "DT_BOOL"}
 _NEEDS = 'send {"instances": [{feature: value, ...}, ...]}'
 
 
@@ -36,8 +41,8 @@ def decode(body: bytes, headers: Headers, contract: Contract, now_s: float) -> t
     only(value, _FIELDS, ())
     if ("instances" in value) == ("inputs" in value):
         raise wrong((), f"needs either 'instances' or 'inputs'; {_NEEDS}")
-    if value.get("signature_name") not in (None, "", "serving_default"):
-        raise wrong(("signature_name",), "there is one signature, serving_default; leave it out")
+    if value.get("signature_name") not in (None, "", SIGNATURE):
+        raise wrong(("signature_name",), f"there is one signature, {SIGNATURE}; leave it out")
     name = "instances" if "instances" in value else "inputs"
     given = value[name]
     columnar = name == "inputs" and type(given) is dict
@@ -65,6 +70,27 @@ def encode(columnar: bool, prediction: Prediction, _version: int, _ids: Sequence
     return Answer(body=orjson.dumps({"outputs" if columnar else "predictions": values}))
 
 
+def metadata(contract: Contract, version: int) -> dict[str, Any]:
+    """TensorFlow Serving's: one signature, a tensor for each feature of a columnar `inputs`, and the `outputs` to it."""
+    outputs = {"predictions": ("DT_DOUBLE", [-1])}
+    if contract.task == "multiclass":
+        outputs = {"class": ("DT_STRING", [-1]), "probabilities": ("DT_DOUBLE", [-1, len(contract.classes)])}
+    signature = {
+        "inputs": {item.name: _tensor(item.name, _DTYPES[schemas.datatype(item)], [-1]) for item in contract.features},
+        "outputs": {name: _tensor(name, *kind) for name, kind in outputs.items()},
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {"name": contract.model, "signature_name": "", "version": str(version)},
+        "metadata": {
+            "signature_def": {
+                "@type": "type.googleapis.com/tensorflow.serving.SignatureDefMap",
+                "signature_def": {SIGNATURE: signature},
+            }
+        },
+    }
+
+
 def describe(contract: Contract) -> Described:
     example = dict(contract.example)
     instances = {
@@ -79,7 +105,7 @@ def describe(contract: Contract) -> Described:
             "instances": instances,
             "inputs": {"oneOf": [lists, instances]},
             "parameters": schemas.parameters(),
-            "signature_name": {"const": "serving_default"},
+            "signature_name": {"const": SIGNATURE},
         },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
         "additionalProperties": False,
@@ -102,6 +128,12 @@ def describe(contract: Contract) -> Described:
         says=schemas.says(contract),
         note=note,
     )
+
+
+def _tensor(name: str, dtype: str, shape: Sequence[int]) -> dict[str, Any]:
+    """A TensorInfo as protobuf's JSON has it: 64 bit integers are texts; -1 is the number of rows."""
+    dim = [{"size": str(size), "name": ""} for size in shape]
+    return {"dtype": dtype, "tensor_shape": {"dim": dim, "unknown_rank": False}, "name": name}
 
 
 def _is_multiclass(prediction: Prediction) -> bool:

@@ -88,7 +88,9 @@ def metadata(contract: Contract, version: int) -> dict[str, Any]:
         "name": contract.model,
         "versions": [str(version)],
         "platform": "flyball",
-        "inputs": [{"name": item.name, "datatype": _datatype(item), "shape": [-1]} for item in contract.features],
+        "inputs": [
+            {"name": item.name, "datatype": schemas.datatype(item), "shape": [-1]} for item in contract.features
+        ],
         "outputs": outputs,
     }
 
@@ -254,19 +256,10 @@ def _says(contract: Contract) -> str:
     return "BYTES" if contract.task == "multiclass" else "FP64"
 
 
-def _datatype(feature: Feature) -> str:
-    """What a client should send: only floats can be missing."""
-    if feature.kind == "category":
-        return "BYTES"
-    if feature.kind == "number" or feature.nullable:
-        return "FP32"
-    return "INT64" if feature.kind == "integer" else "BOOL"
-
-
 def _example(contract: Contract, feature: Feature) -> dict[str, Any]:
     return {
         "name": feature.name,
         "shape": [1],
-        "datatype": _datatype(feature),
+        "datatype": schemas.datatype(feature),
         "data": [contract.example.get(feature.name)],
     }
