@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import resource
 import socket
+import struct
+import termios
 from ipaddress import ip_address
 
 from flyball.errors import Unavailable
@@ -11,6 +15,8 @@ from flyball.errors import Unavailable
 BACKLOG = 2048
 #: ports that `bind_free` tries after the one asked for.
 NEXT_PORTS = 20
+#: open files that a process asks for, where it may have more.
+OPEN_FILES = 65_536
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -46,6 +52,32 @@ def address(listening: socket.socket) -> tuple[str, int]:
 def is_local(listening: socket.socket) -> bool:
     """Whether only this machine can reach a listening socket."""
     return ip_address(address(listening)[0].partition("%")[0]).is_loopback
+
+
+def allow_open_files() -> int:
+    """Raise this process's limit of open files to what it may have, at most 65,536; the limit that it has now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft if soft != resource.RLIM_INFINITY else OPEN_FILES
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft  # a kernel may allow less than it says
+    return wanted
+
+
+def unsent(connected: socket.socket) -> int:
+    """Bytes that the kernel keeps of what was written, since the other side has not taken them; 0 where it does not say."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0])
+    except OSError:
+        return 0
+
+
+def reset(connected: socket.socket) -> None:
+    """Let the next close throw away what was not taken."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _listen(host: str, port: int) -> socket.socket:
