@@ -99,6 +99,9 @@ class Edge(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _SLICE and self._stage is not _OVER and not self.pipeline and not self._held:
+            self._feed(data)  # as nearly always
+            return
         if self._held:
             data, self._held = self._held + data, b""
         for start in range(0, len(data), _SLICE):
@@ -109,7 +112,7 @@ class Edge(HttpToolsProtocol):
                 self.flow.full = True
                 self.flow.pause_reading()
                 return
-            self._feed(data if len(data) <= _SLICE else data[start : start + _SLICE])
+            self._feed(data[start : start + _SLICE])
 
     def resume_writing(self) -> None:
         self._unread = NOTHING
@@ -238,8 +241,9 @@ class Edge(HttpToolsProtocol):
     def _go_on(self) -> None:
         self.flow.full = False
         data, self._held = self._held, b""
-        self.data_received(data)
-        self.flow.resume_reading()
+        if data and not self.transport.is_closing():
+            self.data_received(data)
+            self.flow.resume_reading()
 
     def _refuse(self, problem: Problem, cause: Exception | None = None) -> None:
         """Answer a message that cannot be read, once those before it are answered; read no more."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flyball.serving.connections import LINGER_S, NOTHING, Limits, Seen, Stage, Unread, due, most_connections, unread
+from flyball.serving.options import Options, parse_worker, worker_argv
 
 LIMITS = Limits(head_s=10.0, timeout_s=30.0)
 
@@ -51,3 +54,9 @@ def test_a_byte_read_starts_the_clock_anew() -> None:
 def test_connections_leave_files_for_the_rest(wanted: int, open_files: int, expected: int) -> None:
     """All but 256 open files, or half of them where there are few."""
     assert most_connections(wanted, open_files) == expected
+
+
+def test_workers_are_told_their_limits(tmp_path: Path) -> None:
+    """Through their command line."""
+    options = Options(max_connections=7, head_s=0.5, keep_alive_s=1.5)
+    assert parse_worker(worker_argv(tmp_path, 3, 0, options)).options == options
