@@ -281,9 +281,26 @@ class App:
         """A refusal as a whole HTTP response."""
         asked_by = request_id(headers, self.arrivals.new_id(time.time_ns()))
         answer = self._refusal(problem, "POST", served.path, served, asked_by, connection.client, cause)
-        fixed = lines([(b"content-type", answer.content_type), *answer.headers])
-        rest = own_lines(headers, asked_by, answer.body, close=close)
-        return b"".join((status_line(answer.status), connection.date(), *fixed, *rest, b"\r\n", answer.body))
+        return _whole(answer, headers, asked_by, connection.date(), close=close)
+
+    def refuse_unread(
+        self,
+        problem: Problem,
+        method: str,
+        path: str,
+        cause: Exception | None,
+        *,
+        client: tuple[str, int] | None,
+        date: bytes,
+    ) -> bytes:
+        """The same of what could not be read as a request; method and path are empty where they are not known."""
+        asked_by = self.arrivals.new_id(time.time_ns())
+        answer = self._refusal(problem, method, path, None, asked_by, client, cause)
+        return _whole(answer, {}, asked_by, date, close=True)
+
+    def left(self, client: tuple[str, int] | None, unread: int) -> None:
+        """Tell of a connection that was ended since nobody read its answers, of which `unread` bytes wait."""
+        self._log({"event": "slow reader", "caller": client[0] if client else "", "unread_bytes": unread})
 
     def _headers(self, asked: Headers, asked_by: str, body: bytes) -> list[tuple[bytes, bytes]]:
         """The headers that differ from answer to answer."""
@@ -394,3 +411,10 @@ class App:
         dialect = target.dialect if target else spoken_at(path)
         body = problem.body(asked_by, dialect.refuse(problem))
         return Answer(body=body, content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers)
+
+
+def _whole(answer: Answer, asked: Headers, asked_by: str, date: bytes, *, close: bool) -> bytes:
+    """An answer as it goes over the wire."""
+    fixed = lines([(b"content-type", answer.content_type), *answer.headers])
+    rest = own_lines(asked, asked_by, answer.body, close=close)
+    return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))

@@ -25,6 +25,12 @@ class Options:
     models: tuple[str, ...] = ()
     #: requests that may wait in one worker; further ones are refused (503).
     max_waiting: int = 512
+    #: connections of one worker; further ones are refused (503). Fewer where it may not have so many open files.
+    max_connections: int = 8192
+    #: a request's head that takes longer from its first byte to its last is given up (408).
+    head_s: float = 10.0
+    #: clients may keep a connection idle for this long.
+    keep_alive_s: float = 75.0
     #: whether other machines can reach the workers; then tokens are asked for, as `access` says.
     public: bool = False
     #: (model, its `[serving] auth`): "none" or "token"; models that leave it to the address are not here.
@@ -62,6 +68,8 @@ def worker_argv(home: Path, fd: int, index: int, options: Options) -> list[str]:
         *("--home", str(home), "--fd", str(fd), "--index", str(index)),
         *("--max-body-bytes", str(options.max_body_bytes), "--timeout-s", str(options.timeout_s)),
         *("--segment-s", str(options.segment_s), "--max-waiting", str(options.max_waiting)),
+        *("--max-connections", str(options.max_connections)),
+        *("--head-s", str(options.head_s), "--keep-alive-s", str(options.keep_alive_s)),
         *("--poll-s", str(options.poll_s), "--threads", str(options.threads)),
         *(part for model in options.models for part in ("--model", model)),
         *(part for model in options.durable for part in ("--durable", model)),
@@ -84,6 +92,9 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--timeout-s", type=float, default=defaults.timeout_s)
     parser.add_argument("--segment-s", type=float, default=defaults.segment_s)
     parser.add_argument("--max-waiting", type=int, default=defaults.max_waiting)
+    parser.add_argument("--max-connections", type=int, default=defaults.max_connections)
+    parser.add_argument("--head-s", type=float, default=defaults.head_s)
+    parser.add_argument("--keep-alive-s", type=float, default=defaults.keep_alive_s)
     parser.add_argument("--poll-s", type=float, default=defaults.poll_s)
     parser.add_argument("--threads", type=int, default=defaults.threads)
     parser.add_argument("--model", action="append", default=[])
@@ -101,6 +112,9 @@ def parse_worker(argv: Sequence[str]) -> WorkerArguments:
         segment_s=given.segment_s,
         models=tuple(given.model),
         max_waiting=given.max_waiting,
+        max_connections=given.max_connections,
+        head_s=given.head_s,
+        keep_alive_s=given.keep_alive_s,
         poll_s=given.poll_s,
         threads=given.threads,
         durable=tuple(given.durable),

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with a short cut: a small predict request that is here in full is answered where it was
+"""HTTP with a short cut: a small predict request that is here in full is answered where it was
 parsed (`turn`), with one write and without a task, an event or a scope. Everything else goes the ordinary way through ASGI.
 
 Clients on a kept connection send the same head again and again. A head that was parsed once, and took the short way,
@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from flyball.serving.app import INLINE_BYTES, App
+from flyball.serving.app import INLINE_BYTES
+from flyball.serving.connections import Stage
+from flyball.serving.edge import Edge
 from flyball.serving.problem import Problem
-from flyball.serving.served import lines
 from flyball.serving.sockets import readable
 from flyball.serving.turn import Small
 
@@ -32,6 +31,8 @@ _UNIQUE = frozenset((b"x-request-id", b"traceparent", b"idempotency-key"))
 _FIRST_S = 1.0
 _END = b"\r\n\r\n"
 
+_BETWEEN = Stage.BETWEEN
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -43,12 +44,11 @@ class Head:
     length: int
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Edge):
     """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._flyball = cast(App, self.config.app)
         #: longer bodies go the ordinary way, which refuses those that are too long.
         self._longest = min(INLINE_BYTES, self._flyball.options.max_body_bytes)
         #: the model of the request being read, where it goes the short way.
@@ -59,10 +59,10 @@ class Protocol(HttpToolsProtocol):
         self._late: asyncio.TimerHandle | None = None
         #: whether a request waits for the end of this turn of the event loop.
         self._pending = False
-        #: whether the parser is between two messages.
-        self._between = True
         #: whether a request was answered since the timer of this connection was set.
         self._used = False
+        #: whether any request went the short way.
+        self._asked = False
         #: what the request parsed last may be known by.
         self._learnt: Head | None = None
 
@@ -72,16 +72,12 @@ class Protocol(HttpToolsProtocol):
             self._leave_later()
 
     def data_received(self, data: bytes) -> None:
-        end = data.find(_END, 0, _HEAD_BYTES) + len(_END) if self._between else 0
+        end = 0 if self._stage else data.find(_END, 0, _HEAD_BYTES) + len(_END)
         if end >= len(_END) and self._answered_again(data, end):
             return
         super().data_received(data)
         if self._learnt is not None:
             self._remember(data, end)
-        if self._served is not None and self._late is None:
-            # Only a body that comes in pieces needs a timer, and can be seen in flight.
-            self._flyball.begun(1)
-            self._late = self.loop.call_later(self._flyball.options.timeout_s, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
@@ -93,7 +89,9 @@ class Protocol(HttpToolsProtocol):
             self._last = True
         elif (self.cycle is None or self.cycle.response_complete) and (
             # Nothing was asked here yet, or it has come in part; or the next request has come since this loop's last look.
-            self.timeout_keep_alive_task is None or readable(self.transport.get_extra_info("socket").fileno())
+            (not self._asked and self.cycle is None)
+            or self._stage is not _BETWEEN
+            or readable(self.transport.get_extra_info("socket").fileno())
         ):
             self._leave_later()
         else:
@@ -101,40 +99,24 @@ class Protocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Idle for the whole time; or else, what `_answered_again` saves, for a part of it: then once more."""
-        if self._used:
+        if self._used or self._pending:
             self._keep_alive()
         else:
             super().timeout_keep_alive_handler()
-
-    def on_message_begin(self) -> None:
-        self._between = False
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-
-    def on_headers_complete(self) -> None:
-        served = self._flyball.direct.get(self.url) or self._flyball.guarded.get(self.url)
-        if served is not None and self._may_be_short() and self._may_enter(served):
-            self._served = served
-            return
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.expect_100_continue = url, expect
-        self.headers.extend(headers)
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         if self._served is None:
             super().on_body(body)
         else:
+            self._fruitless = 0
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        self._between = True
         served = self._served
         if served is None:
             super().on_message_complete()
             return
+        self._stage = _BETWEEN
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         fields = self._fields
         self._forget()
@@ -150,9 +132,6 @@ class Protocol(HttpToolsProtocol):
     def closes(self) -> bool:
         return self._last or self._flyball.draining
 
-    def date(self) -> bytes:
-        return b"".join(lines(self.server_state.default_headers))
-
     def reply(self, content: bytes, *, close: bool) -> None:
         self._pending = False
         self.transport.write(content)
@@ -165,7 +144,7 @@ class Protocol(HttpToolsProtocol):
             self._keep_alive()
 
     def _put(self, served: Served, fields: Mapping[bytes, bytes], body: bytes) -> None:
-        self._pending = True
+        self._pending = self._asked = True
         self._flyball.turn.put(Small(served, fields, body, self), self.loop)
 
     def _answered_again(self, data: bytes, end: int) -> bool:
@@ -194,7 +173,24 @@ class Protocol(HttpToolsProtocol):
 
     def _keep_alive(self) -> None:
         self._used = False
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        super()._keep_alive()
+
+    def _owes(self) -> bool:
+        return self._pending or self._served is not None or super()._owes()
+
+    def _begin(self) -> None:
+        served = self._flyball.direct.get(self.url) or self._flyball.guarded.get(self.url)
+        if served is not None and self._may_be_short() and self._may_enter(served):
+            self._served = served
+        else:
+            super()._begin()
+
+    def _unfinished(self, size: int) -> None:
+        if self._served is not None and self._late is None:
+            # Only a body that comes in pieces needs a timer, and can be seen in flight.
+            self._flyball.begun(1)
+            self._late = self.loop.call_later(self._flyball.options.timeout_s, self._too_late)
+        super()._unfinished(size)
 
     def _leave_later(self) -> None:
         self.loop.call_later(_FIRST_S, self._leave)
@@ -216,7 +212,6 @@ class Protocol(HttpToolsProtocol):
             and (self.cycle is None or self.cycle.response_complete)
             and not self.expect_100_continue
             and not self.flow.write_paused
-            and not self.parser.should_upgrade()
             and b"content-encoding" not in fields
         )
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
+import resource
 import select
 import socket
 import struct
 import sys
+import termios
 from ipaddress import ip_address
 
 from flyball.errors import Unavailable
@@ -22,6 +25,8 @@ _NO_SYN = b"".join(
     struct.pack("HBBI", *step)
     for step in ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 2**32 - 1))
 )
+#: open files that a process asks for, where it may have more.
+OPEN_FILES = 65_536
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -81,6 +86,32 @@ def readable(fd: int) -> bool:
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     return bool(waiting.poll(0))
+
+
+def allow_open_files() -> int:
+    """Raise this process's limit of open files to what it may have, at most 65,536; the limit that it has now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft if soft != resource.RLIM_INFINITY else OPEN_FILES
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft  # a kernel may allow less than it says
+    return wanted
+
+
+def unsent(connected: socket.socket) -> int:
+    """Bytes that the kernel keeps of what was written, since the other side has not taken them; 0 where it does not say."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0])
+    except OSError:
+        return 0
+
+
+def reset(connected: socket.socket) -> None:
+    """Let the next close throw away what was not taken."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,14 +16,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import uvicorn
 import uvloop
+from uvicorn.server import ServerState
 
 from flyball.serving.app import App
 from flyball.serving.cells import Cells
+from flyball.serving.connections import most_connections
 from flyball.serving.episodes import Episodes
 from flyball.serving.journals import open_journals
 from flyball.serving.loglines import Forward, LogLines, Outlet
@@ -33,18 +37,16 @@ from flyball.serving.options import WorkerArguments, parse_worker
 from flyball.serving.parent import watch_parent
 from flyball.serving.protocol import Protocol
 from flyball.serving.salt import journal_salt
-from flyball.serving.sockets import BACKLOG, readable, refuse_new
+from flyball.serving.sockets import BACKLOG, allow_open_files, readable, refuse_new
 from flyball.serving.watch import Watch
 from flyball.store import Home
 
-#: how often bodies that take too long are given up and segments looked at.
+#: how often what takes too long is given up, and segments are looked at.
 TICK_S = 0.25
 #: while a worker drains, answers ask clients to leave for this long before it stops listening.
 LINGER_S = 0.3
 #: requests begun are finished for at most this long.
 DRAIN_S = 10
-#: clients may keep a connection idle for this long.
-KEEP_ALIVE_S = 75
 
 
 class Server(uvicorn.Server):
@@ -69,19 +71,21 @@ class Server(uvicorn.Server):
 def main(argv: Sequence[str]) -> None:
     """Serve until told to stop."""
     arguments = parse_worker(argv)
+    options = arguments.options
+    options = replace(options, max_connections=most_connections(options.max_connections, allow_open_files()))
     home = Home(arguments.home).made()
     log = LogLines(Outlet(sys.stderr.fileno()))
     logging.getLogger().addHandler(Forward(log))
     cells = Cells(metrics_folder(home), arguments.index)
-    journals = open_journals(home, arguments.options)
-    watch = Watch(home, arguments.options.models, arguments.options.threads, arguments.options.lazy)
+    journals = open_journals(home, options)
+    watch = Watch(home, options.models, options.threads, options.lazy)
     watch.start()
     # What is loaded stays; the collector need not look at it again while answers wait.
     gc.collect()
     gc.freeze()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch") as executor:
         app = App(
-            options=arguments.options,
+            options=options,
             metrics=Metrics(cells),
             metrics_folder=metrics_folder(home),
             journals=journals,
@@ -129,7 +133,7 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch, log: LogLin
     episodes = Episodes(Home(arguments.home), arguments.index, log)
     telling = threading.Thread(target=_tell, args=(episodes, app, stop), name="episodes", daemon=True)
     telling.start()
-    background = [asyncio.create_task(_tick(app)), asyncio.create_task(app.shadows.run())]
+    background = [asyncio.create_task(_tick(app, server.server_state)), asyncio.create_task(app.shadows.run())]
     await server.serve([listening])
     stop.set()
     await app.shadows.drained()
@@ -151,15 +155,17 @@ def _config(app: App) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )
 
 
-async def _tick(app: App) -> None:
+async def _tick(app: App, state: ServerState) -> None:
     while True:
         await asyncio.sleep(TICK_S)
         app.bodies.sweep()
+        now_s = time.monotonic()
+        for connection in [*state.connections]:
+            cast("Protocol", connection).look(now_s)
         app.journals.tend()
 
 
