@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
@@ -24,6 +23,7 @@ from flyball.serving.pages import page
 from flyball.serving.problem import CONTENT_TYPE, Problem, later
 from flyball.serving.protocols.dialect import score_in
 from flyball.serving.protocols.dialects import NATIVE, spoken_at
+from flyball.serving.queueing import Queue
 from flyball.serving.readiness import said
 from flyball.serving.refusals import Refusals, places
 from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
@@ -51,6 +51,9 @@ INLINE_BYTES = 512 * 1024
 
 #: rows up to which a header repeats their ids, in protocols whose answers have no place for them.
 MOST_IDS = 100
+
+#: in a scope: whether the client has gone away.
+GONE = "flyball.gone"
 
 _CLOSE = (b"connection", b"close")
 _INTERNAL = "something failed here, not in the request; the server's log has more under this request's id"
@@ -95,7 +98,9 @@ class App:
         self.answering = Answering(self.shadows, self.arrivals)
         self.turn = Turn(self)
         self._refusals = Refusals(journals.errors, metrics, self.arrivals)
-        self._executor = executor
+        #: heavy requests wait here for their turn: those the event loop does itself, and those for the thread.
+        self.inline = Queue(options.timeout_s, options.max_waiting)
+        self._aside = Queue(options.timeout_s, options.max_waiting, executor)
         self._log = log
         self._served: dict[str, Served] = {}
         #: every deployed model that can be asked; of them, as they were made into `_served`, those in memory.
@@ -165,7 +170,8 @@ class App:
                 raise later("overloaded", f"more than {self.options.max_waiting} requests are waiting; come back soon")
             if target is not None and scope["method"] == "POST":
                 served = served or await self._found(target.model, headers, scope.get("query_string", b""))
-                await self._predict(served, target.dialect, headers, asked_by, made, receive, send)
+                gone = scope.get(GONE, _here)
+                await self._predict(served, target.dialect, headers, asked_by, made, receive, send, gone)
             else:
                 await self._other(scope, headers, asked_by, made, receive, send)
         except Problem as problem:
@@ -202,17 +208,15 @@ class App:
         made: str,
         receive: Receive,
         send: Send,
+        gone: Callable[[], bool],
     ) -> None:
         self.door.check(headers, "predict", served.model)
         body = await self.bodies.read(headers, receive)
         if dialect is not NATIVE or served.gathering is not None:
-            await self._predict_in(dialect, served, headers, asked_by, made, body, send)
+            await self._predict_in(dialect, served, headers, asked_by, made, body, send, gone)
             return
         started, at_ns = time.perf_counter(), time.time_ns()
-        if len(body) <= INLINE_BYTES:
-            scored = score(served, body, at_ns / 1e9)
-        else:
-            scored = await self._aside(partial(score, served, body, at_ns / 1e9))
+        scored = await self._turn(partial(score, served, body, at_ns / 1e9), len(body), gone)
         answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
         if served.durable:
             await served.journal.settled(self.options.timeout_s)
@@ -229,6 +233,7 @@ class App:
         made: str,
         body: bytes,
         send: Send,
+        gone: Callable[[], bool],
     ) -> None:
         """The same in another protocol than the native one: another decoding, another encoding, nothing else."""
         started, at_ns = time.perf_counter(), time.time_ns()
@@ -236,10 +241,10 @@ class App:
         work = partial(score_in, dialect, served.engine, body, headers, now_s)
         if served.gathering is not None:
             scored, encode = await self._gathered(
-                served.gathering, partial(dialect.decode, body, headers, contract, now_s), len(body)
+                served.gathering, partial(dialect.decode, body, headers, contract, now_s), len(body), gone
             )
         else:
-            scored, encode = work() if len(body) <= INLINE_BYTES else await self._aside(work)
+            scored, encode = await self._turn(work, len(body), gone)
         ids = item_ids(headers, served.model, made, scored[0].rows)
         answer = encode(scored[1], served.version, ids)
         self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started, said=answer.body)
@@ -312,19 +317,15 @@ class App:
         return headers
 
     async def _gathered(
-        self, gathering: Gathering, decode: Callable[[], tuple[Asked, Encode]], size: int
+        self, gathering: Gathering, decode: Callable[[], tuple[Asked, Encode]], size: int, gone: Callable[[], bool]
     ) -> tuple[tuple[Asked, Prediction], Encode]:
         """`score_in` where the model answers from a process of its own, several requests at a time."""
-        asked, encode = decode() if size <= INLINE_BYTES else await self._aside(decode)
+        asked, encode = await self._turn(decode, size, gone)
         return (asked, await gathering.predict(asked.columns)), encode
 
-    async def _aside(self, work: Callable[[], Result]) -> Result:
-        loop = asyncio.get_running_loop()
-        scored = loop.run_in_executor(self._executor, work)
-        try:
-            return await asyncio.wait_for(scored, self.options.timeout_s)
-        except TimeoutError:
-            raise Problem("too-slow", f"no answer within {self.options.timeout_s:g} s; send fewer rows") from None
+    async def _turn(self, work: Callable[[], Result], size: int, gone: Callable[[], bool]) -> Result:
+        queue = self.inline if size <= INLINE_BYTES else self._aside
+        return await queue.turn(work, size, gone)
 
     async def _other(
         self, scope: Scope, headers: Headers, asked_by: str, made: str, receive: Receive, send: Send
@@ -418,3 +419,8 @@ def _whole(answer: Answer, asked: Headers, asked_by: str, date: bytes, *, close:
     fixed = lines([(b"content-type", answer.content_type), *answer.headers])
     rest = own_lines(asked, asked_by, answer.body, close=close)
     return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
+
+
+def _here() -> bool:
+    """Who did not come by `protocol` cannot be seen going away."""
+    return False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flyball.serving.app import INLINE_BYTES
+from flyball.serving.app import GONE, INLINE_BYTES
 from flyball.serving.connections import Stage
 from flyball.serving.edge import Edge
 from flyball.serving.problem import Problem
@@ -184,6 +184,8 @@ class Protocol(Edge):
             self._served = served
         else:
             super()._begin()
+            # The task that reads it has only been made.
+            self.scope[GONE] = self.gone  # type: ignore[literal-required]
 
     def _unfinished(self, size: int) -> None:
         if self._served is not None and self._late is None:

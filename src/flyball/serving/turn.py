@@ -16,6 +16,7 @@ from flyball.engine.rows import MANY
 from flyball.journal.line import encode_one, opening_at
 from flyball.serving.problem import Problem
 from flyball.serving.protocols.native import inputs_text, keys_and_times
+from flyball.serving.queueing import Piece
 from flyball.serving.requests import item_ids, request_id
 from flyball.serving.served import response
 from flyball.serving.shadows import Answered, Request
@@ -104,9 +105,20 @@ class Turn:
                 self._together(served, some[start : start + MANY], moment)
 
     def _alone(self, small: Small) -> None:
-        if not small.connection.gone():
-            close = small.connection.closes()
-            small.connection.reply(self._app.answer_directly(small, close=close), close=close)
+        """Answer it by itself, in its turn: it may be a thousand rows."""
+        connection = small.connection
+
+        def answer() -> None:
+            close = connection.closes()
+            connection.reply(self._app.answer_directly(small, close=close), close=close)
+
+        def refuse(error: Exception) -> None:
+            if isinstance(error, Problem):
+                close = connection.closes()
+                refusal = self._app.refuse_directly(small.served, small.fields, error, connection, close=close)
+                connection.reply(refusal, close=close)
+
+        self._app.inline.put(Piece(answer, _done, refuse, connection.gone, len(small.body), time.monotonic()))
 
     def _together(self, served: Served, some: Sequence[Small], moment: _Moment) -> None:
         usual: list[_Usual] = []
@@ -194,6 +206,10 @@ class Turn:
         ]
         table = served.rows.table([item.record for item in usual])
         self._app.shadows.put(Answered(served, table, requests, len(usual)))
+
+
+def _done(_: object) -> None:
+    """The answer has left already."""
 
 
 def _served(small: Small) -> Served:
