@@ -164,6 +164,7 @@ def test_a_server_that_ends_under_load_loses_no_request(
     assert not any("killed" in line for line in server.log)
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_replaced_one_after_the_other_lose_no_request(
@@ -188,6 +189,7 @@ def test_workers_replaced_one_after_the_other_lose_no_request(
     assert server.metric("flyball_requests_total") == answered(loads)
 
 
+@pytest.mark.slow
 @LINUX
 def test_workers_whose_supervisor_is_killed_lose_no_request(installed: Any, eventually: Any, is_alive: Any) -> None:
     """They end by themselves, with the same care: nobody is to take their place."""

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def ended(port: int, data: bytes, cut: int, *, within_s: float) -> bytes:
         return b"".join(found)
 
 
+@pytest.mark.slow
 def test_whatever_bytes_come_the_connection_ends_in_time(serve: Any) -> None:
     """No hang, no fault, no echo; the worker is the same at the end."""
     server = serve(head_s=0.1, timeout_s=0.1, keep_alive_s=0.05)
@@ -89,6 +91,7 @@ def test_whatever_bytes_come_the_connection_ends_in_time(serve: Any) -> None:
     assert server.metric("flyball_in_flight") == 1.0
 
 
+@pytest.mark.slow
 def test_what_is_said_is_well_formed(serve: Any) -> None:
     """Of a torn request each answer is whole: a status line, headers, as many bytes as they announce, JSON."""
     server = serve(head_s=0.1, timeout_s=0.1, keep_alive_s=0.05)

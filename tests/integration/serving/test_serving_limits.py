@@ -33,6 +33,7 @@ def wait_for_end(wire: Wire, within_s: float = 20.0) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", b"\r\n\r\n", LIVE, post(BODY), LIVE + b"\r\n", post(BODY) + b"\r\n"])
 def test_an_idle_connection_is_closed(serve: Any, sent: bytes) -> None:
     """After the keep-alive time, whether it never asked for anything or has been answered."""
@@ -42,6 +43,7 @@ def test_an_idle_connection_is_closed(serve: Any, sent: bytes) -> None:
     wire.close()
 
 
+@pytest.mark.slow
 def test_a_slow_head_is_given_up(serve: Any, installed: Any) -> None:
     """408 a while after its first byte, however many follow; first on a connection or behind an answer."""
     server = serve(head_s=1.0)
@@ -66,6 +68,7 @@ def test_a_slow_head_is_given_up(serve: Any, installed: Any) -> None:
     assert [line["reason"] for line in installed.journal("errors")] == ["slow-head"] * 3
 
 
+@pytest.mark.slow
 def test_a_body_that_nobody_reads_has_its_time_too(serve: Any) -> None:
     """The answer is there at once; a connection that goes on sending what was refused ends."""
     wire = Wire(serve(timeout_s=1.0).port)
@@ -80,6 +83,7 @@ def test_a_body_that_nobody_reads_has_its_time_too(serve: Any) -> None:
     wire.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_left(serve: Any, eventually: Any, capfd: pytest.CaptureFixture[str]) -> None:
     """The connection ends, with a line in the log; others are answered meanwhile, and nothing stays in flight."""
     server = serve(timeout_s=1.0)
@@ -100,6 +104,7 @@ def test_a_client_that_does_not_read_is_left(serve: Any, eventually: Any, capfd:
     wire.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_slowly_is_not_left(serve: Any) -> None:
     """It takes longer than the time allowed for nothing, but takes something all the time."""
     server = serve(timeout_s=1.0)

@@ -51,6 +51,7 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_holds_up_no_answer(unread: Any) -> None:
     """Answers go on and memory does not grow; who reads at last finds each refusal written or counted."""
     process, port = unread
@@ -66,6 +67,7 @@ def test_a_log_that_nobody_reads_holds_up_no_answer(unread: Any) -> None:
     assert written + sum(line.get("suppressed", 0) for line in refused) == REFUSED
 
 
+@pytest.mark.slow
 def test_a_log_that_is_never_read_does_not_keep_a_worker_from_ending(unread: Any) -> None:
     """It is waited for a second, not for ever."""
     process, port = unread

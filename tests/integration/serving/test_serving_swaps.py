@@ -132,6 +132,7 @@ def everywhere(server: Any, version: int, generation: int) -> bool:
     ]
 
 
+@pytest.mark.slow
 def test_ten_promotions_and_ten_rollbacks_under_load_fail_no_request(
     serve: Any, versions: Versions, eventually: Callable[..., Any]
 ) -> None:
@@ -160,6 +161,7 @@ def test_ten_promotions_and_ten_rollbacks_under_load_fail_no_request(
     assert {generation for generation, _, _ in given} == set(deployed)
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_loaded_never_answers(
     serve: Any, installed: Any, versions: Versions, eventually: Callable[..., Any]
 ) -> None:
