@@ -51,7 +51,8 @@ def train_refused(site: Site, run_id: str) -> float:
     steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
     made = {step.name: step.artifact for step in steps_of(site.database, run_id) if step.artifact is not None}
     context = context_of(run, site.home, model=site.names())
-    for call in refit_calls(steps, pipeline, model=site.model):
+    # All but the last, which asks whether this model agrees with one that was refused.
+    for call in refit_calls(steps, pipeline, model=site.model)[:-1]:
         if call.name in made:
             continue  # trained ahead of the verdict
         task = Task(

@@ -47,8 +47,8 @@ def refit_calls(
     model: str,
     serving: ServingSettings | None = None,
 ) -> tuple[StepCall, ...]:
-    """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model;
-    last the bundle, which alone needs the candidate's.
+    """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model; its
+    bundle; last whether it agrees with the candidate, which alone needs that one.
     """
     again = _changed_by_refit(declarations, pipeline.model)
     calls = [
@@ -65,7 +65,21 @@ def refit_calls(
     bundle = _bundle_call(
         "refit.deploy.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again, serving=serving
     )
-    return (*calls, bundle)
+    return (*calls, bundle, _agree_call(bundle))
+
+
+def _agree_call(bundle: StepCall) -> StepCall:
+    return StepCall(
+        name="refit.deploy.agree",
+        target="flyball.loop.steps:agree",
+        inputs={
+            "refitted": bundle.name,
+            "twin": "deploy.bundle",
+            "rows": bundle.inputs.get("holdout", bundle.inputs["table"]),
+        },
+        given=("run",),
+        refit=True,
+    )
 
 
 def track_call(
@@ -119,8 +133,6 @@ def _bundle_call(
         constants["holdout"] = None
     else:
         inputs["holdout"] = pipeline.holdout
-    if prefix:
-        inputs["twin"] = "deploy.bundle"
     return StepCall(
         name=name,
         target="flyball.loop.steps:bundle",

@@ -1,4 +1,4 @@
-"""Flyball's own steps between a fitted model and a verdict: the bundle, and the scores on held-out rows.
+"""Flyball's own steps between a fitted model and a verdict: the bundle, the scores on held-out rows, a refit's agreement.
 
 They run inside step processes, beside the user's steps: here, and nowhere else, the user's model object is touched.
 """
@@ -25,7 +25,7 @@ from flyball.engine.infer import infer_contract, kind_of_labels, labels_in
 from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
-from flyball.loop.engines import Choice, dismiss, stand_in
+from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
 from flyball.store import moment, stamp
@@ -43,16 +43,14 @@ def bundle(
     name: str,
     timezone: str,
     profiled: bool,
-    twin: Mapping[str, Any] | None = None,
     engine: Choice = "auto",
     tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Contract, engine, parity and reference profile of a model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
-    `table` before the first held-out time, or all of them at a refit. `twin`: at a refit, what passed the gate.
-    `profiled`: with the reference that drift is judged against; what a refit will replace needs none. `engine` and
-    `tolerance`: as `[serving]` of the project says.
+    `table` before the first held-out time, or all of them at a refit. `profiled`: with the reference that drift is
+    judged against; what a refit will replace needs none. `engine` and `tolerance`: as `[serving]` of the project says.
     """
     names = run.model
     rows = _frame(table, "the model step's input")
@@ -66,7 +64,6 @@ def bundle(
     proving = held_out if len(held_out) else trained
     draft = run.folder / "native"
     standing = stand_in(model, contract, trained, proving, draft, choice=engine, tolerance=tolerance)
-    disagreement = _disagreement(standing.engine, run, twin, proving) if twin else None
     folder = run.folder / "bundle"
     digest = write_bundle(
         folder,
@@ -82,7 +79,6 @@ def bundle(
         "bundle": folder.relative_to(run.path).as_posix(),
         "digest": digest,
         "parity": dict(standing.parity),
-        "disagreement": disagreement,
         "data_digest": data_digest(trained),
         "data_rows": len(trained),
         "data_start": stamp(_time(trained, names).min()) if names.timestamp else None,
@@ -158,16 +154,20 @@ def score(
     return found
 
 
-def _disagreement(engine: Engine, run: RunContext, twin: Mapping[str, Any], rows: pd.DataFrame) -> float:
-    """Mean absolute difference between the refitted model's scores and its gated twin's; too much is refused."""
-    passed = load_engine(run.path / twin["bundle"], twin["digest"])
-    difference = float(np.mean(np.abs(_scores(engine, rows) - _scores(passed, rows))))
+def agree(refitted: Mapping[str, Any], twin: Mapping[str, Any], rows: Any, run: RunContext) -> dict[str, float]:
+    """How far the refitted model's scores are from those of its `twin`, which passed the gate; too far is refused.
+
+    `rows`: the held-out table, else the table both were fitted on. Answers the mean absolute difference.
+    """
+    asked = _frame(rows, "the table of rows to compare on").tail(PARITY_ROWS)
+    both = [_scores(load_engine(run.path / item["bundle"], item["digest"]), asked) for item in (refitted, twin)]
+    difference = float(np.mean(np.abs(both[0] - both[1])))
     if run.model.task != "regression" and difference > MAX_DISAGREEMENT:
         raise Mistake(
             f"the refitted model disagrees with the one that passed the gate: mean difference {difference:.3f} in "
-            f"probability on {len(rows):,} rows, at most {MAX_DISAGREEMENT} is allowed; is the newest data sound?"
+            f"probability on {len(asked):,} rows, at most {MAX_DISAGREEMENT} is allowed; is the newest data sound?"
         )
-    return difference
+    return {"disagreement": difference}
 
 
 def data_digest(table: pd.DataFrame) -> str:

@@ -42,7 +42,7 @@ timestamp = "at"
 
 [pipeline]
 schedule = "0 4 * * *"
-params = { columns = 1, shuffle = false, needs = "." }
+params = { columns = 1, shuffle = false, turned = false, needs = "." }
 
 [gate]
 change = ["auc > champion.auc"]
@@ -61,7 +61,8 @@ on = ["schedule", "drift"]
 cooldown = "3d"
 """
 
-#: `columns`: how many of x1, x2 the model looks at; `shuffle`: learn from other rows' answers; `needs`: a path that must be.
+#: `columns`: how many of x1, x2 the model looks at; `shuffle`: learn from other rows' answers; `turned`: from the opposite, at a
+#: refit; `needs`: a path that must be.
 PIPELINE = """
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def train(collect, run, params, seed):
         raise OSError("no such bucket")
     rows, _ = split(collect, run, newest="5d")
     y = rows["y"].sample(frac=1, random_state=seed).to_numpy() if params["shuffle"] else rows["y"].to_numpy()
+    y = 1 - y if run.refit and params["turned"] else y
     columns = ColumnTransformer([("seen", "passthrough", ["x1", "x2"][: params["columns"]])])
     return make_pipeline(columns, LogisticRegression()).fit(rows[["x1", "x2"]], y)
 

@@ -57,7 +57,7 @@ def test_the_same_recipe_on_newer_data_is_a_refresh(site: Site) -> None:
 
 
 def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
-    """Trained beside the candidate or after it: the same bundle. Where the gate refuses, none is made."""
+    """Trained beside the candidate or after it: the same bundle. Where the gate refuses, none becomes a version."""
     project = site.project
     ahead = replace(site, project=replace(project, gate=replace(project.gate, refit_ahead=True)))
     for where in (ahead, site):
@@ -69,8 +69,19 @@ def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
     refused = release.retrain(ahead, now=LATER + DAY, why="a mistake", params={"shuffle": True})
     assert (refused.passed, refused.version) == (False, 4)
     done = {step.name for step in steps_of(site.database, refused.run)}
-    assert {"refit.train", "refit.deploy.bundle"} & done == {"refit.train"}
+    assert {step for step in done if step.startswith("refit.")} == {"refit.train", "refit.deploy.bundle"}
     assert version(site.database, "late", 4).lineage.gated_twin is None
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_refit_that_disagrees_with_what_passed_goes_nowhere(site: Site, ahead: bool) -> None:
+    """The gate saw another model than the one that would answer: the run fails, the champion stays."""
+    site = replace(site, project=replace(site.project, gate=replace(site.project.gate, refit_ahead=ahead)))
+    before = live.history(site.database, "late")
+    with pytest.raises(StepFailed, match="disagrees with the one that passed the gate: mean difference 0"):
+        release.retrain(site, now=LATER, why="upside down", params={"turned": True, "columns": 2})
+    assert live.history(site.database, "late") == before
+    assert [item.number for item in versions(site.database, "late")] == [1]
 
 
 def test_a_changed_parameter_is_a_change(site: Site) -> None:
