@@ -114,16 +114,18 @@ def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, 
 def ask(site: Site, server: Server, world: World, start: datetime, end: datetime) -> float:
     """Every flight scheduled in [start, end), one request per scheduled hour; seconds it took."""
     began = time.monotonic()
-    parts = hours_of(departing(world, start, end))
+    flights = departing(world, start, end)
+    rows, keys, times = _values(flights), flights["flight"].tolist(), list(flights["timestamp"].dt.to_pydatetime())
+    hours = hours_of(flights)
 
     def ask_some(number: int) -> None:
-        for part in parts[number :: len(server.clients)]:
+        for hour in hours[number :: len(server.clients)]:
             server.clients[number].predict(
                 site.model,
-                {"columns": list(FEATURES), "data": _values(part)},
-                key=part["flight"].tolist(),
-                timestamp=list(part["timestamp"].dt.to_pydatetime()),
-                idempotency_key=f"{part['timestamp'].iat[0]:%Y%m%d-%H}",
+                {"columns": list(FEATURES), "data": rows[hour]},
+                key=keys[hour],
+                timestamp=times[hour],
+                idempotency_key=f"{times[hour.start]:%Y%m%d-%H}",
             )
 
     with ThreadPoolExecutor(len(server.clients)) as askers:
@@ -138,11 +140,11 @@ def departing(world: World, start: datetime, end: datetime) -> pd.DataFrame:
     return world.flights.iloc[first:after]
 
 
-def hours_of(flights: pd.DataFrame) -> list[pd.DataFrame]:
-    """A day's flights, in time order, cut where the scheduled hour changes."""
+def hours_of(flights: pd.DataFrame) -> list[slice]:
+    """Where each scheduled hour's flights lie among a day's, which are in time order."""
     hours = flights["hour"].to_numpy()
     cuts = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(flights)]
-    return [flights.iloc[first:after] for first, after in pairwise(cuts) if after > first]
+    return [slice(first, after) for first, after in pairwise(cuts) if after > first]
 
 
 def wait_for_deployment(site: Site, server: Server) -> None:
