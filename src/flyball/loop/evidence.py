@@ -22,6 +22,9 @@ from flyball.store import Home, stamp
 LATENCY_ROWS = 200
 LATENCY_ROUNDS = 5
 
+#: before a column's name among the `score` step's arrays: which of its slices each row is in.
+SLICE = "slice "
+
 
 def champions(home: Home, champion: Version | None) -> list[dict[str, Any]]:
     """The champion, then its gated twin: the twin never saw the rows its own gate held out."""
@@ -48,6 +51,7 @@ def held_out(task: str, scores: Mapping[str, Any]) -> HeldOut:
         candidate=scores["candidate"],
         champion=scores["champion"] if len(scores["champion"]) else None,
         clusters=scores["clusters"] if len(scores["clusters"]) else None,
+        slices={name.removeprefix(SLICE): values for name, values in scores.items() if name.startswith(SLICE)},
         days=len(np.unique(scores["day"])),
         start=_at(times.min()) if len(times) else None,
         end=_at(times.max()) if len(times) else None,

@@ -28,15 +28,26 @@ def candidate_calls(
     return (*calls_of(declarations), bundle)
 
 
-def score_call(pipeline: PipelineSettings, *, champions: Sequence[Mapping[str, Any]], cluster: str | None) -> StepCall:
-    """Candidate and champion on the same held-out rows."""
+def score_call(
+    pipeline: PipelineSettings,
+    *,
+    champions: Sequence[Mapping[str, Any]],
+    cluster: str | None,
+    slices: Sequence[str] = (),
+) -> StepCall:
+    """Candidate and champion on the same held-out rows, which are cut by the columns `slices`."""
     assert pipeline.holdout is not None
     return StepCall(
         name="deploy.score",
         target="flyball.loop.steps:score",
         inputs={"candidate": "deploy.bundle", "holdout": pipeline.holdout},
         given=("run",),
-        constants={"champions": [dict(item) for item in champions], "cluster": cluster, "timezone": pipeline.timezone},
+        constants={
+            "champions": [dict(item) for item in champions],
+            "cluster": cluster,
+            "slices": list(slices),
+            "timezone": pipeline.timezone,
+        },
     )
 
 

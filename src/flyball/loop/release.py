@@ -205,7 +205,9 @@ def _score_call(attempt: _Attempt) -> tuple[StepCall, ...]:
     if site.project.pipeline.holdout is None:
         return ()
     champions = evidence.champions(site.home, attempt.champion)
-    return (plan.score_call(site.project.pipeline, champions=champions, cluster=site.project.gate.cluster),)
+    asked = site.project.gate
+    call = plan.score_call(site.project.pipeline, champions=champions, cluster=asked.cluster, slices=asked.slices)
+    return (call,)
 
 
 def _held_out(attempt: _Attempt, made: Mapping[str, Artifact]) -> tuple[gate.HeldOut, int]:

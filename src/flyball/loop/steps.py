@@ -26,7 +26,9 @@ from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
+from flyball.loop.evidence import SLICE
 from flyball.pipeline.step import ModelNames, RunContext
+from flyball.registry.slices import cut
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
 from flyball.store import moment, stamp
 
@@ -122,12 +124,14 @@ def score(
     run: RunContext,
     champions: list[dict[str, Any]],
     cluster: str | None,
+    slices: list[str],
     timezone: str,
 ) -> dict[str, npt.NDArray[Any]]:
     """Candidate and champion on the same held-out rows, newer than what either was trained on.
 
     `champions`: the champion, then its gated twin; the first that leaves at least half of the held-out rows unseen is
-    asked. Answers arrays: y, candidate, champion (empty: none), clusters, times (µs), and who stood in (-1 none, 0, 1).
+    asked. Answers arrays: y, candidate, champion (empty: none), clusters, times (µs), who stood in (-1 none, 0, 1), and
+    for each column of `slices` which of its slices every row is in.
     """
     names = run.model
     rows = _frame(holdout, "the held-out table")
@@ -148,6 +152,12 @@ def score(
         "stand_in": np.asarray([chosen]),
         "day": _days(used, names, timezone) if names.timestamp else np.empty(0, dtype=np.int64),
     }
+    for column in slices:
+        if column not in used.columns:
+            raise Mistake(
+                f"[gate] slices names {column!r}, which the held-out table lacks; it has {', '.join(map(str, used.columns))}"
+            )
+        found[SLICE + column] = cut(used[column])
     if chosen >= 0:
         item = champions[chosen]
         found["champion"] = _scores(load_engine(Path(item["folder"]), item["digest"]), used)

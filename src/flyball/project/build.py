@@ -92,6 +92,8 @@ def _gate(values: Values, steps: Steps, primary: str, holdout: str | None) -> Ga
         always=_rules(gate["always"], []),
         confidence=gate["confidence"],
         cluster=gate["cluster"],
+        slices=gate["slices"],
+        slice_floor=_rules(gate["slice_floor"], [f"{primary} {better}= champion.{primary}"] if gate["slices"] else []),
         refit=refit_obstacle(values, steps) is None if gate["refit"] is None else bool(gate["refit"]),
         refit_ahead=gate["refit"] == "ahead",
     )

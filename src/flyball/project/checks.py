@@ -13,7 +13,7 @@ from flyball.project.rules import metrics_named, parse_rule
 from flyball.project.schema import SEVERITIES, Problem
 from flyball.project.steps import StepDeclaration, upstream
 from flyball.project.wording import nearest
-from flyball.stats.names import METRIC_NAMES, SERVING_METRICS
+from flyball.stats.names import GREATER_IS_BETTER, METRIC_NAMES, SERVING_METRICS
 
 Values = Mapping[str, Mapping[str, Any]]
 Steps = Sequence[StepDeclaration]
@@ -122,6 +122,7 @@ def _gate_rules(values: Values, steps: Steps) -> Iterator[Problem]:
             fault = _rule_fault(text, task, serving=True) or _gate_fault(text, key, values, steps)
             if fault:
                 yield _at("gate", key, index, message=fault, value=text)
+    yield from _slices(values, steps)
     promise = values["retrain"]["performance"]
     if promise is not None:
         fault = _rule_fault(promise, task, serving=False)
@@ -129,6 +130,27 @@ def _gate_rules(values: Values, steps: Steps) -> Iterator[Problem]:
             fault = 'must be absolute, as no champion answers the same rows in production: METRIC < NUMBER, such as "auc < 0.70"'
         if fault:
             yield _at("retrain", "performance", message=fault, value=promise)
+
+
+def _slices(values: Values, steps: Steps) -> Iterator[Problem]:
+    task, gate = values["model"]["task"], values["gate"]
+    if gate["slices"] and steps and holdout_step(values, steps) is None:
+        message = "no step holds out rows to cut; declare a step validate, or name one under [pipeline] holdout"
+        yield _at("gate", "slices", message=message)
+    if gate["slice_floor"] and not gate["slices"]:
+        yield _at("gate", "slice_floor", message='has no effect without slices = ["COLUMN", ...]; name the columns')
+    for index, text in enumerate(gate["slice_floor"] or ()):
+        fault = _rule_fault(text, task, serving=False) or _floor_fault(text)
+        if fault:
+            yield _at("gate", "slice_floor", index, message=fault, value=text)
+
+
+def _floor_fault(text: str) -> str | None:
+    rule = parse_rule(text)
+    allowed = ">=" if GREATER_IS_BETTER[rule.metric] else "<="
+    return (
+        None if rule.comparison == allowed else f"is no floor; a slice's floor is written {rule.metric} {allowed} ..."
+    )
 
 
 def _rule_fault(text: str, task: str | None, *, serving: bool) -> str | None:

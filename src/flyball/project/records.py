@@ -58,6 +58,9 @@ class GateSettings:
     confidence: float
     #: rows whose errors move together: None = independent rows, "key" or "day".
     cluster: Literal["key", "day"] | None
+    #: columns whose values are looked at one by one, and the rules that hold on each: broken only beyond chance.
+    slices: tuple[str, ...]
+    slice_floor: tuple[Rule, ...]
     #: train what passes once more on all rows;
     refit: bool
     #: and do so beside the candidate, before the verdict: sooner live, for the price of a fit where the gate refuses.

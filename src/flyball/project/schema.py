@@ -51,7 +51,6 @@ class Each:
 #: a dict is a table whose names are known.
 Shape = Key | Items | Each | dict[str, "Shape"]
 
-_NO_SLICES = read.not_yet('gate on all rows, or cluster = "key" for intervals that respect groups; leave it out')
 _OTHER_CHANNELS = 'use kind = "webhook" with url_env'
 
 SCHEMA: dict[str, Shape] = {
@@ -88,8 +87,8 @@ SCHEMA: dict[str, Shape] = {
         "confidence": Key(reader=read.number(0.5, 1, open_ends=True), default=0.95),
         "cluster": Key(reader=read.one_of("key", "day")),
         "refit": Key(reader=read.refit),
-        "slices": Key(reader=_NO_SLICES),
-        "slice_floor": Key(reader=_NO_SLICES),
+        "slices": Items(reader=read.text, default=(), unique=True),
+        "slice_floor": Items(reader=read.text),
         "approval": Key(
             reader=read.one_of("auto", later={"human": 'use approval = "auto"; `flyball why` shows every verdict'}),
             default="auto",

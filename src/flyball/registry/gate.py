@@ -8,7 +8,7 @@ the interval's unfavourable end must keep within the margin). An absolute rule c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,8 +18,9 @@ import numpy.typing as npt
 from flyball.project.records import GateSettings
 from flyball.project.rules import Rule
 from flyball.registry.records import RuleResult, Verdict
+from flyball.registry.slices import Scored, judge_slices
 from flyball.stats.estimate import Estimate
-from flyball.stats.intervals import estimate, paired
+from flyball.stats.intervals import detectable, estimate, paired
 from flyball.stats.names import SERVING_METRICS
 
 Occasion = Literal["first", "change", "refresh"]
@@ -38,6 +39,8 @@ class HeldOut:
     champion: npt.NDArray[np.float64] | None
     #: rows of one cluster move together; None = independent rows.
     clusters: npt.NDArray[np.int64] | None
+    #: column -> shape (n,): which of its slices each row is in; see `slices.cut`.
+    slices: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
     days: int
     start: datetime | None
     end: datetime | None
@@ -64,6 +67,8 @@ def judge(question: Question, settings: GateSettings, held_out: HeldOut, measure
     """The verdict. `measured` holds what was measured on the serving path (`p99_ms`)."""
     rules = rules_for(settings, question.occasion)
     results = tuple(_result(rule, settings.confidence, held_out, measured) for rule in rules)
+    if settings.slices:
+        results += _sliced(settings, held_out)
     return Verdict(
         model=question.model,
         run=question.run,
@@ -106,6 +111,19 @@ def _result(rule: Rule, confidence: float, held_out: HeldOut, measured: Mapping[
     return _absolute(rule, None if own is None else own.value)
 
 
+def _sliced(settings: GateSettings, held_out: HeldOut) -> tuple[RuleResult, ...]:
+    """Every floor in every slice; see `slices`."""
+    rows = Scored(
+        task=held_out.task,
+        y=held_out.y,
+        candidate=held_out.candidate,
+        champion=held_out.champion,
+        clusters=held_out.clusters,
+        slices=held_out.slices,
+    )
+    return tuple(line for rule in settings.slice_floor for line in judge_slices(rule, rows, settings.confidence))
+
+
 def _absolute(rule: Rule, value: float | None) -> RuleResult:
     if value is None or not np.isfinite(value):
         return _cannot(rule, f"{rule.metric} cannot be judged on these rows")
@@ -134,7 +152,13 @@ def _compared(rule: Rule, confidence: float, held_out: HeldOut) -> RuleResult:
         f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {_meaning(rule, bool(good))}"
     )
     return RuleResult(
-        rule=rule.text, candidate=own.value, champion=theirs.value, difference=difference, passed=bool(good), why=why
+        rule=rule.text,
+        candidate=own.value,
+        champion=theirs.value,
+        difference=difference,
+        passed=bool(good),
+        why=why,
+        detectable=detectable(difference, confidence),
     )
 
 
@@ -165,7 +189,7 @@ def _paired(name: str, rows: HeldOut, confidence: float) -> Estimate | None:
 
 
 def table(verdict: Verdict) -> list[dict[str, Any]]:
-    """The verdict's lines for a table: rule, candidate, champion, difference, interval, passed, why."""
+    """The verdict's lines for a table: rule, candidate, champion, difference, interval, detectable, passed, why."""
     return [
         {
             "rule": item.rule,
@@ -173,6 +197,7 @@ def table(verdict: Verdict) -> list[dict[str, Any]]:
             "champion": item.champion,
             "difference": item.difference.value if item.difference else None,
             "interval": [item.difference.low, item.difference.high] if item.difference else None,
+            "detectable": item.detectable,
             "passed": item.passed,
             "why": item.why,
         }

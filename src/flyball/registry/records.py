@@ -89,6 +89,8 @@ class RuleResult:
     difference: Estimate | None
     passed: bool
     why: str
+    #: the smallest true difference these rows would have told from none with a probability of 80 %.
+    detectable: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,11 @@ every comparison with nan is false, so nothing is promoted, and nothing alarms, 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from flyball.errors import Mistake
 from flyball.stats.estimate import Estimate
@@ -75,6 +77,60 @@ def paired(
     return Estimate(value=value, low=value - half, high=value + half, rows=len(truth))
 
 
+def p_value(
+    metric: str,
+    task: str,
+    y: npt.ArrayLike,
+    candidate: npt.ArrayLike,
+    champion: npt.ArrayLike | None,
+    *,
+    bound: float,
+    side: Literal["below", "above"],
+    clusters: npt.ArrayLike | None = None,
+) -> float:
+    """How surprising the metric (with a `champion`: the paired difference) is, were it not on that `side` of `bound`.
+
+    One-sided, in [0, 1], from the same errors as `estimate` and `paired`; nan where they cannot be known.
+    """
+    truth, first = checked(metric, task, y, candidate)
+    value = compute(metric, task, truth, first)
+    effect = influence(metric, task, truth, first) if len(truth) else truth
+    if champion is not None:
+        _, second = checked(metric, task, y, champion)
+        value -= compute(metric, task, truth, second)
+        effect = effect - influence(metric, task, truth, second) if len(truth) else truth
+    error, freedom = _error(effect, _strata(metric, truth), clusters)
+    if np.isnan(error) or np.isnan(value):
+        return float("nan")
+    apart = value - bound if side == "below" else bound - value
+    if error == 0:
+        return 0.0 if apart < 0 else 1.0
+    return float(ndtr(apart / error) if freedom is None else stdtr(freedom, apart / error))
+
+
+def detectable(difference: Estimate, confidence: float, power: float = 0.8) -> float:
+    """The smallest true difference that an interval as wide as this one's tells from 0 with probability `power`.
+
+    (z_confidence + z_power) standard errors (Cohen 1988, section 2); nan where the interval is.
+    """
+    half = (difference.high - difference.low) / 2
+    return float(half * (1 + ndtri(power) / ndtri((1 + confidence) / 2)))
+
+
+def holm(p_values: npt.ArrayLike) -> Floats:
+    """Holm's (1979) adjusted p-values: those under a level are rejected with a family-wise error of at most that level.
+
+    Shape (n,) in and out; nan (could not be tested) stays nan and does not count among the tests.
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(given.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(given))
+    order = tested[np.argsort(given[tested], kind="stable")]
+    stepped = given[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1) if len(order) else stepped
+    return adjusted
+
+
 def _strata(metric: str, truth: Floats) -> Floats | None:
     """DeLong holds the number of positives fixed: its variance is taken within each class."""
     return truth if metric == "auc" else None
@@ -85,17 +141,26 @@ def _half_width(effect: Floats, strata: Floats | None, confidence: float, cluste
     if not 0.5 < confidence < 1:
         raise Mistake(f"confidence is {confidence!r}; allowed: between 0.5 and 1, for example 0.95")
     level = (1 + confidence) / 2
+    error, freedom = _error(effect, strata, clusters)
+    return error * float(ndtri(level) if freedom is None else stdtrit(freedom, level))
+
+
+def _error(effect: Floats, strata: Floats | None, clusters: npt.ArrayLike | None) -> tuple[float, int | None]:
+    """The standard error from influence values of shape (n,), nan where it cannot be known; and t's degrees of freedom.
+
+    No degrees (None) where rows count as independent: then it is the normal's.
+    """
     groups = [effect[strata == value] for value in (0, 1)] if strata is not None else [effect]
     if min(len(group) for group in groups) < 2:
-        return float("nan")
+        return float("nan"), None
     if clusters is None:
         variance = sum(len(group) * group.var(ddof=1) for group in groups)
-        return float(ndtri(level) * np.sqrt(variance) / len(effect))
+        return float(np.sqrt(variance) / len(effect)), None
     sums = _cluster_sums(effect, np.asarray(clusters))
     k = len(sums)
     if k < 2:
-        return float("nan")
-    return float(stdtrit(k - 1, level) * np.sqrt(k * sums.var(ddof=1)) / len(effect))
+        return float("nan"), None
+    return float(np.sqrt(k * sums.var(ddof=1)) / len(effect)), k - 1
 
 
 def _cluster_sums(effect: Floats, clusters: npt.NDArray[np.generic]) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,14 @@ import pytest
 from scipy import stats
 
 from flyball.errors import Mistake
+from flyball.stats.estimate import Estimate
 from flyball.stats.influence import influence
-from flyball.stats.intervals import estimate, paired
+from flyball.stats.intervals import detectable, estimate, holm, p_value, paired
 from flyball.stats.metrics import compute
 from flyball.stats.names import METRIC_NAMES
 
 Floats = npt.NDArray[np.float64]
+SIDES: tuple[Literal["below", "above"], ...] = ("below", "above")
 
 
 def rows_of(task: str, n: int, seed: int) -> tuple[Floats, Floats]:
@@ -154,3 +157,33 @@ def test_clusters_must_be_one_per_row() -> None:
     """A cluster column of another table is an error, not a broadcast."""
     with pytest.raises(Mistake, match="one cluster per row"):
         estimate("accuracy", "binary", [0, 1], [0, 1], confidence=0.95, clusters=[1, 2, 3])
+
+
+def test_holm_steps_down_and_leaves_out_what_was_not_tested() -> None:
+    """Worked by hand: p times the number of tests not yet rejected, never less than the one before, at most 1."""
+    adjusted = holm([0.01, 0.04, np.nan, 0.03, 0.005])
+    np.testing.assert_allclose(adjusted, [0.03, 0.06, np.nan, 0.06, 0.02])
+    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+def test_a_p_value_agrees_with_the_interval() -> None:
+    """The bound at an interval's end has half of what the interval leaves out, clustered or not."""
+    random = np.random.default_rng(3)
+    y = (random.random(500) < 0.4).astype(float)
+    first, second = y + random.normal(size=(2, 500))
+    for clusters in (None, np.arange(500) // 10):
+        apart = paired("auc", "binary", y, first, second, confidence=0.9, clusters=clusters)
+        for bound, p in ((apart.high, 0.05), (apart.low, 0.95), (apart.value, 0.5)):
+            assert p_value(
+                "auc", "binary", y, first, second, bound=bound, side="below", clusters=clusters
+            ) == pytest.approx(p)
+            other = p_value("auc", "binary", y, first, second, bound=bound, side="above", clusters=clusters)
+            assert other == pytest.approx(1 - p)
+    assert [p_value("auc", "binary", y, first, first, bound=0, side=side) for side in SIDES] == [1, 1]
+
+
+def test_what_could_have_been_detected_is_detected_four_times_in_five() -> None:
+    """(1.960 + 0.842) / 1.960 half widths."""
+    found = Estimate(value=0.0, low=-0.0196, high=0.0196, rows=1)
+    assert detectable(found, 0.95) == pytest.approx(0.0196 / 1.959964 * (1.959964 + 0.841621))
