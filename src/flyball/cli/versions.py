@@ -13,9 +13,9 @@ from flyball.cli.place import Place, open_home
 from flyball.cli.show import cell, fields, minute, put, span, table
 from flyball.dashboard.reads import history, require_model
 from flyball.dashboard.records import Tenure
-from flyball.errors import NotFound, NotYet
+from flyball.errors import Mistake, NotFound
 from flyball.registry import audit as book
-from flyball.registry import live
+from flyball.registry import chain, live
 from flyball.registry import versions as registry
 from flyball.registry.codec import plain
 from flyball.registry.records import Deployment, Version
@@ -102,19 +102,39 @@ def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
 @click.command()
 @click.argument("act", type=click.Choice(["list", "verify"]), default="list", metavar="[list|verify]")
 @click.option("--model", help="Of this model only.")
+@click.option("--head", "heads", multiple=True, metavar="N:DIGEST", help="verify: a head that was kept elsewhere.")
 @limit_option
 @at_place
 @json_option
-def audit(place: Place, act: str, model: str | None, limit: int, as_json: bool) -> None:
-    """Who changed what, when, from what to what, and why; newest first."""
+def audit(place: Place, act: str, model: str | None, heads: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Who changed what, when, from what to what, and why; newest first. verify: whether that was tampered with."""
+    database = open_home(place)
     if act == "verify":
-        raise NotYet("flyball audit verify is not in this release: entries are not chained; `flyball audit` lists them")
-    found = book.entries(open_home(place), model=model, limit=limit)
+        if model is not None:
+            raise Mistake("flyball audit verify --model: the chain is that of all models; leave --model out")
+        _verify(database, heads, as_json=as_json)
+        return
+    if heads:
+        raise Mistake("--head is for `flyball audit verify`")
+    found = book.entries(database, model=model, limit=limit)
     text = table(
         ("#", "AT", "WHO", "ACT", "MODEL", "FROM", "TO", "WHY"),
         [(item.id, item.at, item.who, item.act, item.model, item.was, item.becomes, item.why) for item in found],
     )
     put({"entries": [plain(item) for item in found]}, text, as_json=as_json)
+
+
+def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
+    """Exit code 1 where anything was done to the audit."""
+    found = chain.verify(database, heads)
+    lines = [f"#{fault.entry} {fault.what}" for fault in found.faults] or [
+        f"{found.entries:,} entries, each as it was written, in order; {found.heads:,} heads kept elsewhere are among them"
+    ]
+    if found.head and not found.faults:
+        lines.append(f"head {found.head}")
+    put({"ok": not found.faults, **plain(found)}, "\n".join(lines), as_json=as_json)
+    if found.faults:
+        raise SystemExit(1)
 
 
 def render_versions(found: Sequence[Version], empty: str) -> str:

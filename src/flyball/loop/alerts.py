@@ -19,6 +19,7 @@ import orjson
 
 from flyball.errors import NotFound, Unavailable
 from flyball.project.records import AlertSettings, Channel, Project
+from flyball.registry import chain
 from flyball.store import Database, Event, Transaction, emit, moment, stamp
 
 Severity = Literal["info", "warning", "critical"]
@@ -55,14 +56,15 @@ def open_alert(
         )
         return
     number = tx.insert(
-        "INSERT INTO alert (model, name, severity, since, title, evidence)"
-        " VALUES (:model, :name, :severity, :since, :title, :evidence)",
+        "INSERT INTO alert (model, name, severity, since, title, evidence, audit_head)"
+        " VALUES (:model, :name, :severity, :since, :title, :evidence, :audit_head)",
         model=model,
         name=name,
         severity=severity,
         since=stamp(at),
         title=title,
         evidence=text,
+        audit_head=chain.head(tx),
     )
     _tell(tx, number, model, name, severity, "firing", title, evidence, at)
 
@@ -94,7 +96,8 @@ def open_evidence(tx: Transaction, *, model: str, name: str) -> Mapping[str, Any
 def alerts(database: Database, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
     """Newest first."""
     rows = database.all(
-        "SELECT * FROM alert WHERE resolved_at IS NULL OR NOT :open_only ORDER BY since DESC, id DESC LIMIT :limit",
+        "SELECT id, model, name, severity, since, resolved_at, title, evidence FROM alert"
+        " WHERE resolved_at IS NULL OR NOT :open_only ORDER BY since DESC, id DESC LIMIT :limit",
         open_only=open_only,
         limit=limit,
     )
@@ -195,5 +198,7 @@ def _tell(
         "title": title,
         "at": stamp(at),
         "evidence": dict(evidence),
+        # Kept elsewhere with the message, it bears witness against an audit that was cut short.
+        "audit_head": chain.head(tx),
     }
     emit(tx, kind="alert", payload=payload, dedup=f"alert:{key}:{status}", at=at)

@@ -21,7 +21,7 @@ from flyball.pipeline.execute import StepCall, context_of, execute
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
 from flyball.pipeline.step import Window
 from flyball.project.steps import StepDeclaration, order
-from flyball.registry import decisions, gate, live
+from flyball.registry import chain, decisions, gate, live
 from flyball.registry.codec import plain
 from flyball.registry.records import Lineage, Verdict, Version
 from flyball.registry.versions import label_of, register, version
@@ -349,6 +349,8 @@ def _tracked(
             "flyball.bundle_digest": chosen["digest"],
             "flyball.gate": "passed" if verdict.passed else "refused",
             "flyball.decided_at": stamp(run.decided_at),
+            # A witness outside the database of how long the audit was.
+            "flyball.audit_head": chain.head(attempt.site.database) or "",
         },
         "requirements": [f"{name}=={installed[name]}" for name in _REQUIRED if name in installed],
     }

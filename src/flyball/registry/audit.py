@@ -6,6 +6,7 @@ import getpass
 from dataclasses import dataclass
 from datetime import datetime
 
+from flyball.registry import chain
 from flyball.store import Database, Transaction, moment, stamp, utcnow
 
 #: what Flyball does by itself is recorded under this name.
@@ -32,8 +33,8 @@ def local_user() -> str:
 def record(
     tx: Transaction, *, at: datetime, who: str, act: str, model: str, was: str | None, becomes: str | None, why: str
 ) -> int:
-    """Append one entry; its number."""
-    return tx.insert(
+    """Append one entry to the chain; its number."""
+    entry = tx.insert(
         "INSERT INTO audit (at, recorded_at, who, act, model, was, becomes, why)"
         " VALUES (:at, :recorded_at, :who, :act, :model, :was, :becomes, :why)",
         at=stamp(at),
@@ -45,6 +46,8 @@ def record(
         becomes=becomes,
         why=why,
     )
+    chain.seal(tx, entry)
+    return entry
 
 
 def entries(database: Database, *, model: str | None = None, limit: int = 100) -> list[AuditEntry]:

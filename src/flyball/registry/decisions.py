@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
+from flyball.registry import chain
 from flyball.store import Database, Row, Transaction, moment, stamp, utcnow
 
 Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "run"]
@@ -43,8 +44,8 @@ def decide(
 ) -> None:
     """Write a decision once: a second one with the same `dedup` is nothing, so that a killed loop may repeat itself."""
     tx.run(
-        "INSERT INTO decision (model, at, recorded_at, kind, subject, verdict, reason, evidence, dedup)"
-        " VALUES (:model, :at, :recorded_at, :kind, :subject, :verdict, :reason, :evidence, :dedup)"
+        "INSERT INTO decision (model, at, recorded_at, kind, subject, verdict, reason, evidence, dedup, audit_head)"
+        " VALUES (:model, :at, :recorded_at, :kind, :subject, :verdict, :reason, :evidence, :dedup, :audit_head)"
         " ON CONFLICT (dedup) DO NOTHING",
         model=model,
         at=stamp(at),
@@ -55,6 +56,7 @@ def decide(
         reason=reason,
         evidence=orjson.dumps(evidence, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode(),
         dedup=dedup,
+        audit_head=chain.head(tx),
     )
 
 

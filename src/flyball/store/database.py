@@ -82,6 +82,11 @@ class Database:
     def all(self, sql: str, /, **values: Any) -> list[Row]:
         return Transaction(self._connection()).all(sql, **values)
 
+    def last_number(self, table: str) -> int | None:
+        """The largest key that `table` ever gave; None where nothing counts them."""
+        row = self.one("SELECT seq FROM sqlite_sequence WHERE name = :table", table=table)
+        return None if row is None else int(row["seq"])
+
     def close(self) -> None:
         """Close this thread's connection."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

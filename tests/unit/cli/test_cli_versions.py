@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -190,9 +191,19 @@ def test_audit_lists_who_changed_what_newest_first(told: Told) -> None:
     assert answered(told, "audit", "--model", "other")["entries"] == []
 
 
-def test_audit_verify_is_refused_rather_than_ignored(told: Told) -> None:
-    """Entries are not chained in this release; saying so is exit 2."""
-    assert told("audit", "verify").exit_code == 2
+def test_audit_verify_tells_the_head_of_a_whole_chain(told: Told) -> None:
+    """To be kept elsewhere; a head that is not in it is a fault, and exit 1."""
+    whole = told("audit", "verify", "--json")
+    assert whole.exit_code == 0
+    found = orjson.loads(whole.output)
+    assert found["ok"]
+    assert f"head {found['head']}" in told("audit", "verify").output
+    other = told("audit", "verify", "--head", f"{found['entries']}:{'0' * 64}")
+    assert (other.exit_code, other.output) == (
+        1,
+        f"#{found['entries']} is another entry than the one whose head was given\n",
+    )
+    assert told("audit", "verify", "--model", "late").exit_code == 2
 
 
 def test_a_folder_that_is_no_project_gets_no_home(
