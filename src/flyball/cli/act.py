@@ -1,21 +1,22 @@
-"""Verbs that change what answers, each kept in the audit: promote, rollback, archive, rollout; and alert test."""
+"""Verbs that change what answers, each kept in the audit: promote, rollback, freeze, archive, rollout; and alert test."""
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import datetime
 
 import click
 
 from flyball.cli.addresses import running
-from flyball.cli.options import at_place, json_option, why_option
+from flyball.cli.options import as_time, at_place, json_option, why_option
 from flyball.cli.place import Place, open_home, the_project
 from flyball.cli.show import fields, put
 from flyball.client import Client
 from flyball.dashboard.reads import newest_rollout, require_model
 from flyball.dashboard.records import Rollout
 from flyball.errors import Mistake, NotYet, Unavailable
-from flyball.registry import audit, live
+from flyball.registry import audit, holds, live
 from flyball.registry.codec import plain
 from flyball.registry.records import Deployment
 from flyball.registry.versions import find, parse_reference, set_stage
@@ -29,16 +30,26 @@ ASK_S = 0.05
 @click.command()
 @click.argument("version", metavar="MODEL@REF")
 @why_option
+@click.option("--despite-bar", is_flag=True, help="Even a version that was rolled back from; it is barred no longer.")
 @at_place
 @json_option
-def promote(place: Place, version: str, why: str, as_json: bool) -> None:
+def promote(place: Place, version: str, why: str, despite_bar: bool, as_json: bool) -> None:
     """Put a version live, after proving that it loads and answers. A rollout of the model that is under way ends."""
     from flyball.rollout import move  # onnxruntime: `--help` does without
 
     database = open_home(place)
     found = find(database, *parse_reference(version))
     before = live.current(database, found.model)
-    after = move.promote(database, place.home, found.model, found.number, who=audit.local_user(), why=why, now=utcnow())
+    after = move.promote(
+        database,
+        place.home,
+        found.model,
+        found.number,
+        who=audit.local_user(),
+        why=why,
+        now=utcnow(),
+        despite_bar=despite_bar,
+    )
     _moved(place, database, before, after, as_json=as_json)
 
 
@@ -48,7 +59,7 @@ def promote(place: Place, version: str, why: str, as_json: bool) -> None:
 @at_place
 @json_option
 def rollback(place: Place, model: str, why: str, as_json: bool) -> None:
-    """Put the version of MODEL back that was live before this one."""
+    """Put the version of MODEL back that was live before this one, which is barred; MODEL is held until `freeze --lift`."""
     from flyball.rollout import move  # onnxruntime: `--help` does without
 
     database = open_home(place)
@@ -56,6 +67,43 @@ def rollback(place: Place, model: str, why: str, as_json: bool) -> None:
     before = live.current(database, model)
     after = move.rollback(database, place.home, model, who=audit.local_user(), why=why, now=utcnow())
     _moved(place, database, before, after, as_json=as_json)
+    if not as_json and before is not None:
+        click.echo(
+            f"v{before.live} is barred, and nothing is done to {model} by itself until `flyball freeze {model} --lift`."
+        )
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--until", callback=as_time, metavar="TIME", help="Ends by itself then; else when it is lifted.")
+@click.option("--lift", is_flag=True, help="End the freezes, and the hold that a rollback left.")
+@why_option
+@at_place
+@json_option
+def freeze(place: Place, model: str | None, until: datetime | None, lift: bool, why: str, as_json: bool) -> None:
+    """Stop every automatic act on MODEL, or on all: no retrain, no move of a rollout. Your own acts go on."""
+    database, now = open_home(place), utcnow()
+    if model is not None:
+        require_model(database, model)
+    if until is not None and (lift or until <= now):
+        raise Mistake(
+            f"--until {until:%Y-%m-%dT%H:%MZ} " + ("goes without --lift" if lift else "is over; give a later one")
+        )
+    name, who = model or holds.EVERY, audit.local_user()
+    with database.write() as tx:
+        ended = holds.lift(tx, model=name, who=who, why=why, now=now) if lift else []
+        if not lift:
+            holds.hold(tx, model=name, kind="freeze", until=until, who=who, why=why, now=now)
+    left = holds.holds(database, now)
+    lines = [f"lifted: {item.model or 'every model'} {item}" for item in ended]
+    if lift and not ended:
+        lines.append(f"nothing held {model or 'every model'}")
+    lines += [f"in force: {item.model or 'every model'} {item}" for item in left]
+    put(
+        {"lifted": [plain(item) for item in ended], "holds": [plain(item) for item in left]},
+        "\n".join(lines),
+        as_json=as_json,
+    )
 
 
 @click.command()

@@ -1,7 +1,7 @@
 """The governor: should this model be trained again now? Pure; every answer has a reason a person can read.
 
 A signal (a schedule's slot, a drifted day, a broken promise, enough new rows) is considered once. What keeps a signal
-from becoming a retrain is named: mode, one in flight, cooldown, budget, too few new labels.
+from becoming a retrain is named: mode, a freeze or a rollback's hold, one in flight, cooldown, budget, too few new labels.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Past:
     in_flight: bool
     #: outcomes that came true since the newest run.
     new_labels: int
+    #: what keeps Flyball from acting by itself, in a clause; None where nothing does.
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ def rule(signals: Sequence[Signal], past: Past, settings: RetrainSettings, now: 
 def _obstacle(past: Past, settings: RetrainSettings, now: datetime) -> str | None:
     if settings.mode == "off":
         return "mode = off"
+    if past.held is not None:
+        return past.held
     if past.in_flight:
         return "a run is under way"
     if past.last_run is not None and now - past.last_run < _cooldown(past, settings):

@@ -21,8 +21,9 @@ from flyball.pipeline.execute import StepCall, context_of, execute
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
 from flyball.pipeline.step import Window
 from flyball.project.steps import StepDeclaration, order
-from flyball.registry import chain, decisions, gate, live
+from flyball.registry import chain, decisions, gate, holds, live
 from flyball.registry.codec import plain
+from flyball.registry.holds import Bar
 from flyball.registry.records import Lineage, Verdict, Version
 from flyball.registry.versions import label_of, register, version
 from flyball.rollout import move
@@ -176,6 +177,7 @@ def _release(attempt: _Attempt) -> Release:
         chosen = attempt.value(attempt.execute(again)["refit.deploy.bundle"])
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")
+    verdict = gate.with_bars(verdict, _barred_twin(attempt, chosen))
     metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], site.project.gate.confidence)
     label = label_of(site.model, run.decided_at, chosen["data_digest"], _condition(run, chosen))
     call = plan.track_call(
@@ -235,6 +237,16 @@ def _judge(attempt: _Attempt, candidate: Mapping[str, Any], held_out: gate.HeldO
     folder = site.home.runs / run.id / candidate["bundle"]
     measured = evidence.measured(folder, gate.rules_for(site.project.gate, occasion))
     return gate.judge(question, site.project.gate, held_out, measured)
+
+
+def _barred_twin(attempt: _Attempt, chosen: Mapping[str, Any]) -> Bar | None:
+    """The bar of a version made of the same recipe and the same rows: this would be that one again."""
+    site = attempt.site
+    for item in holds.bars(site.database, site.model):
+        lineage = version(site.database, site.model, item.version).lineage
+        if (lineage.recipe_digest, lineage.data_digest) == (_recipe(attempt), chosen["data_digest"]):
+            return item
+    return None
 
 
 def _register(attempt: _Attempt, made: Version, verdict: Verdict, stand_in: int) -> Release:

@@ -22,7 +22,7 @@ from flyball.loop.site import Site
 from flyball.loop.telling import deliver_pending, requested_retrains, wishes
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.pipeline.step import Window
-from flyball.registry import decisions
+from flyball.registry import decisions, holds
 from flyball.rollout import evidence, move
 from flyball.rollout.state import next_move
 from flyball.stats.names import GREATER_IS_BETTER
@@ -67,11 +67,14 @@ def _finish_runs(site: Site, now: datetime) -> Release | None:
 
 
 def _roll(site: Site, now: datetime) -> str | None:
+    if holds.held(site.database, site.model, now) is not None:
+        return None
     running = move.active(site.database, site.model)
     if running is None:
         waiting = move.queued(site.database, site.model)
         if waiting is not None:
-            move.start_queued(site.database, waiting, columns=site.project.columns, now=now)
+            strategy = site.project.rollout.strategy
+            move.start_queued(site.database, waiting, strategy=strategy, columns=site.project.columns, now=now)
         return None
     settings = site.project.model
     metric = settings.primary_metric
@@ -198,6 +201,7 @@ def _past(site: Site, now: datetime) -> Past:
         runs_in_budget=sum(run.decided_at > since for run in runs),
         in_flight=any(run.status == "running" for run in runs),
         new_labels=_new_labels(site, last, now) if settings.min_new_labels and last else settings.min_new_labels,
+        held=str(held) if (held := holds.held(site.database, site.model, now)) else None,
     )
 
 

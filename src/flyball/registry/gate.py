@@ -8,7 +8,7 @@ the interval's unfavourable end must keep within the margin). An absolute rule c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from flyball.project.records import GateSettings
 from flyball.project.rules import Rule
+from flyball.registry.holds import Bar
 from flyball.registry.records import RuleResult, Verdict
 from flyball.registry.slices import Scored, judge_slices
 from flyball.stats.estimate import Estimate
@@ -82,6 +83,17 @@ def judge(question: Question, settings: GateSettings, held_out: HeldOut, measure
         passed=all(result.passed for result in results),
         at=question.at,
     )
+
+
+def with_bars(verdict: Verdict, twin: Bar | None) -> Verdict:
+    """The verdict of a candidate made as a barred version was: refused, whatever the rules say."""
+    if twin is None or not verdict.passed:
+        return verdict
+    why = f"made of the same rows by the same recipe as a version that is barred: {twin}"
+    line = RuleResult(
+        rule="is no barred version", candidate=None, champion=None, difference=None, passed=False, why=why
+    )
+    return replace(verdict, results=(*verdict.results, line), passed=False)
 
 
 def metrics_of(held_out: HeldOut, names: Sequence[str], confidence: float) -> dict[str, Estimate]:

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 from flyball.engine.session import load_engine
-from flyball.errors import Mistake, NotFound
-from flyball.registry import decisions, live
+from flyball.errors import Conflict, Mistake, NotFound
+from flyball.registry import decisions, holds, live
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import Deployment, Version
 from flyball.registry.versions import set_stage, version
@@ -33,9 +33,11 @@ def start(
     now: datetime,
     why: str,
 ) -> Status:
-    """Begin a candidate's rollout in the caller's transaction; the status it begins in."""
+    """Begin a candidate's rollout in the caller's transaction; the status it begins in. On a model that is held it waits."""
     deployed = live.current(tx, candidate.model)
     running = active(tx, candidate.model)
+    if deployed is not None and holds.held(tx, candidate.model, now) is not None:
+        return _queue(tx, candidate, deployed, now)
     if deployed is None or strategy == "direct":
         if running is not None:
             _close(tx, running, "aborted", now)
@@ -43,9 +45,7 @@ def start(
         _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
         return "full"
     if running is not None and on_new == "queue":
-        _open(tx, candidate, champion=deployed.live, status="queued", now=now)
-        set_stage(tx, candidate.model, candidate.number, "staging")
-        return "queued"
+        return _queue(tx, candidate, deployed, now)
     if running is not None:
         _close(tx, running, "aborted", now)
         set_stage(tx, candidate.model, running.candidate, "archived")
@@ -53,14 +53,25 @@ def start(
     return "shadow"
 
 
-def start_queued(database: Database, waiting: Rollout, *, columns: Policy, now: datetime) -> None:
+def start_queued(
+    database: Database,
+    waiting: Rollout,
+    *,
+    strategy: Literal["direct", "shadow"],
+    columns: Policy,
+    now: datetime,
+) -> None:
     """The turn of a queued rollout has come."""
     candidate = version(database, waiting.model, waiting.candidate)
     with database.write() as tx:
         deployed = live.current(tx, waiting.model)
         if deployed is None or active(tx, waiting.model) is not None:
             return
-        why = f"v{candidate.number}: its turn, after the rollout before it"
+        why = f"v{candidate.number}: its turn, after what it waited for"
+        if strategy == "direct":
+            _close(tx, waiting, "full", now)
+            _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
+            return
         _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
 
 
@@ -88,13 +99,29 @@ def abort(database: Database, rollout: Rollout, evidence: Evidence, *, now: date
 
 
 def promote(
-    database: Database, home: Home, model: str, number: int, *, who: str, why: str, now: datetime, act: str = "promote"
+    database: Database,
+    home: Home,
+    model: str,
+    number: int,
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+    act: str = "promote",
+    despite_bar: bool = False,
 ) -> Deployment:
-    """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted."""
+    """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted.
+
+    A barred version is refused; `despite_bar` lifts the bar. Raises NotFound, Mistake, Conflict, Corrupt.
+    """
     target = version(database, model, number)
     load_engine(home.path / target.bundle, target.digest)
     with database.write() as tx:
         deployed = live.current(tx, model)
+        barred = holds.barred(tx, model, number)
+        if barred is not None and not despite_bar:
+            raise Conflict(f"{barred}; `--despite-bar` promotes it all the same, and lifts the bar")
+        holds.unbar(tx, model=model, version=number, now=now)
         if deployed is not None and deployed.live == number:
             raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
         running = active(tx, model)
@@ -103,18 +130,26 @@ def promote(
         waiting = next((item for item in _all(tx, model, "queued") if item.candidate == number), None)
         if waiting is not None:
             _close(tx, waiting, "full", now)
+        if act == "rollback" and deployed is not None:
+            holds.bar(tx, model=model, version=deployed.live, who=who, why=why, now=now)
+            holds.hold(tx, model=model, kind="rollback", until=None, who=who, why=why, now=now)
         columns = deployed.columns if deployed else {}
         return _make_live(tx, deployed, target, columns=columns, who=who, why=why, now=now, act=act)
 
 
 def rollback(database: Database, home: Home, model: str, *, who: str, why: str, now: datetime) -> Deployment:
-    """Put the version back that was live before this one."""
+    """Put the version back that was live before this one, bar this one, and hold the model until somebody lifts that.
+
+    What a person sees wrong, the loop may not: left to itself it could train the same again from the same rows.
+    """
     way = _way(database, model)
     if not way:
         raise NotFound(f"{model} has never been live; there is nothing to roll back")
-    if len(way) == 1:
-        raise Mistake(f"v{way[0]} of {model} has no version before it; there is nothing to go back to")
-    return promote(database, home, model, way[-2], who=who, why=why, now=now, act="rollback")
+    barred = {item.version for item in holds.bars(database, model)}
+    before = [number for number in way[:-1] if number not in barred]
+    if not before:
+        raise Mistake(f"v{way[-1]} of {model} has no version before it; there is nothing to go back to")
+    return promote(database, home, model, before[-1], who=who, why=why, now=now, act="rollback")
 
 
 def _way(database: Database, model: str) -> list[int]:
@@ -158,6 +193,12 @@ def _all(tx: Transaction | Database, model: str, status: Status) -> list[Rollout
     """Oldest first."""
     rows = tx.all(f"{_SELECT} WHERE model = :model AND status = :status ORDER BY id", model=model, status=status)
     return [_rollout(row) for row in rows]
+
+
+def _queue(tx: Transaction, candidate: Version, deployed: Deployment, now: datetime) -> Status:
+    _open(tx, candidate, champion=deployed.live, status="queued", now=now)
+    set_stage(tx, candidate.model, candidate.number, "staging")
+    return "queued"
 
 
 def _begin_shadow(
