@@ -23,7 +23,7 @@ from flyball.errors import Unavailable
 from flyball.loop.site import Site
 from flyball.loop.tick import Tick, tick
 from flyball.registry import live
-from flyball.rollout import move
+from flyball.rollout import book
 
 #: the loop beats at four in the morning, before the first departure,
 HOUR_OF_BEAT = 4
@@ -84,7 +84,7 @@ def live_day(site: Site, server: Server, world: World, number: int) -> Lived:
     wait_for_deployment(site, server)
     ask_s = ask(site, server, world, day, noon)
     post_outcomes(site, server, world, since=morning, until=noon)
-    if move.active(site.database, site.model) is not None:
+    if book.active(site.database, site.model) is not None:
         tick(site, now=noon)
         wait_for_deployment(site, server)
     ask_s += ask(site, server, world, noon, midnight)

@@ -23,7 +23,7 @@ from flyball.loop.telling import deliver_pending, requested_retrains, wishes
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.pipeline.step import Window
 from flyball.registry import decisions, holds
-from flyball.rollout import evidence, move
+from flyball.rollout import book, evidence, move
 from flyball.rollout.state import next_move
 from flyball.stats.names import GREATER_IS_BETTER
 from flyball.store import moment
@@ -69,9 +69,9 @@ def _finish_runs(site: Site, now: datetime) -> Release | None:
 def _roll(site: Site, now: datetime) -> str | None:
     if holds.held(site.database, site.model, now) is not None:
         return None
-    running = move.active(site.database, site.model)
+    running = book.active(site.database, site.model)
     if running is None:
-        waiting = move.queued(site.database, site.model)
+        waiting = book.queued(site.database, site.model)
         if waiting is not None:
             strategy = site.project.rollout.strategy
             move.start_queued(site.database, waiting, strategy=strategy, columns=site.project.columns, now=now)

@@ -17,8 +17,9 @@ from flyball.registry import decisions, holds, live
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import Deployment, Version
 from flyball.registry.versions import set_stage, version
+from flyball.rollout import book
 from flyball.rollout.state import Evidence, Rollout, Status
-from flyball.store import Database, Home, Row, Transaction, moment, stamp
+from flyball.store import Database, Home, Transaction, stamp
 
 Policy = Mapping[str, Literal["keep", "hash", "drop"]]
 
@@ -35,19 +36,19 @@ def start(
 ) -> Status:
     """Begin a candidate's rollout in the caller's transaction; the status it begins in. On a model that is held it waits."""
     deployed = live.current(tx, candidate.model)
-    running = active(tx, candidate.model)
+    running = book.active(tx, candidate.model)
     if deployed is not None and holds.held(tx, candidate.model, now) is not None:
         return _queue(tx, candidate, deployed, now)
     if deployed is None or strategy == "direct":
         if running is not None:
-            _close(tx, running, "aborted", now)
-        _open(tx, candidate, champion=deployed.live if deployed else None, status="full", now=now)
+            book.close_as(tx, running, "aborted", now)
+        book.open_as(tx, candidate, champion=deployed.live if deployed else None, status="full", now=now)
         _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
         return "full"
     if running is not None and on_new == "queue":
         return _queue(tx, candidate, deployed, now)
     if running is not None:
-        _close(tx, running, "aborted", now)
+        book.close_as(tx, running, "aborted", now)
         set_stage(tx, candidate.model, running.candidate, "archived")
     _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
     return "shadow"
@@ -65,11 +66,11 @@ def start_queued(
     candidate = version(database, waiting.model, waiting.candidate)
     with database.write() as tx:
         deployed = live.current(tx, waiting.model)
-        if deployed is None or active(tx, waiting.model) is not None:
+        if deployed is None or book.active(tx, waiting.model) is not None:
             return
         why = f"v{candidate.number}: its turn, after what it waited for"
         if strategy == "direct":
-            _close(tx, waiting, "full", now)
+            book.close_as(tx, waiting, "full", now)
             _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
             return
         _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
@@ -80,7 +81,7 @@ def go_full(database: Database, rollout: Rollout, evidence: Evidence, *, now: da
     candidate = version(database, rollout.model, rollout.candidate)
     with database.write() as tx:
         deployed = live.current(tx, rollout.model)
-        _close(tx, rollout, "full", now)
+        book.close_as(tx, rollout, "full", now)
         _decide(tx, rollout, evidence, verdict="full", now=now, why=why)
         columns = deployed.columns if deployed else {}
         return _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
@@ -90,7 +91,7 @@ def abort(database: Database, rollout: Rollout, evidence: Evidence, *, now: date
     """The champion goes on alone; the candidate is archived."""
     with database.write() as tx:
         deployed = live.current(tx, rollout.model)
-        _close(tx, rollout, "aborted", now)
+        book.close_as(tx, rollout, "aborted", now)
         _decide(tx, rollout, evidence, verdict="aborted", now=now, why=why)
         if deployed is not None and rollout.candidate in deployed.shadow:
             alone = replace(deployed, bundles={deployed.live: deployed.bundles[deployed.live]}, shadow=(), at=now)
@@ -124,12 +125,12 @@ def promote(
         holds.unbar(tx, model=model, version=number, now=now)
         if deployed is not None and deployed.live == number:
             raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
-        running = active(tx, model)
+        running = book.active(tx, model)
         if running is not None:
-            _close(tx, running, "full" if running.candidate == number else "aborted", now)
-        waiting = next((item for item in _all(tx, model, "queued") if item.candidate == number), None)
+            book.close_as(tx, running, "full" if running.candidate == number else "aborted", now)
+        waiting = next((item for item in book.with_status(tx, model, "queued") if item.candidate == number), None)
         if waiting is not None:
-            _close(tx, waiting, "full", now)
+            book.close_as(tx, waiting, "full", now)
         if act == "rollback" and deployed is not None:
             holds.bar(tx, model=model, version=deployed.live, who=who, why=why, now=now)
             holds.hold(tx, model=model, kind="rollback", until=None, who=who, why=why, now=now)
@@ -167,36 +168,8 @@ def _way(database: Database, model: str) -> list[int]:
     return way
 
 
-def active(tx: Transaction | Database, model: str) -> Rollout | None:
-    """The rollout that is under way, if any."""
-    return _first(tx, model, "shadow")
-
-
-def queued(tx: Transaction | Database, model: str) -> Rollout | None:
-    """The oldest rollout that waits for its turn."""
-    return _first(tx, model, "queued")
-
-
-def rollouts(database: Database, model: str) -> list[Rollout]:
-    """Newest first."""
-    return [_rollout(row) for row in database.all(f"{_SELECT} WHERE model = :model ORDER BY id DESC", model=model)]
-
-
-_SELECT = "SELECT id, model, candidate, champion, status, started_at FROM rollout"
-
-
-def _first(tx: Transaction | Database, model: str, status: Status) -> Rollout | None:
-    return next(iter(_all(tx, model, status)), None)
-
-
-def _all(tx: Transaction | Database, model: str, status: Status) -> list[Rollout]:
-    """Oldest first."""
-    rows = tx.all(f"{_SELECT} WHERE model = :model AND status = :status ORDER BY id", model=model, status=status)
-    return [_rollout(row) for row in rows]
-
-
 def _queue(tx: Transaction, candidate: Version, deployed: Deployment, now: datetime) -> Status:
-    _open(tx, candidate, champion=deployed.live, status="queued", now=now)
+    book.open_as(tx, candidate, champion=deployed.live, status="queued", now=now)
     set_stage(tx, candidate.model, candidate.number, "staging")
     return "queued"
 
@@ -204,7 +177,7 @@ def _queue(tx: Transaction, candidate: Version, deployed: Deployment, now: datet
 def _begin_shadow(
     tx: Transaction, deployed: Deployment, candidate: Version, *, columns: Policy, now: datetime, why: str
 ) -> None:
-    _open(tx, candidate, champion=deployed.live, status="shadow", now=now)
+    book.open_as(tx, candidate, champion=deployed.live, status="shadow", now=now)
     beside = {candidate.number: (candidate.bundle, candidate.digest)}
     shadowed = replace(
         deployed,
@@ -230,29 +203,6 @@ def _decide(tx: Transaction, rollout: Rollout, evidence: Evidence, *, verdict: s
     )
 
 
-def _open(tx: Transaction, candidate: Version, *, champion: int | None, status: Status, now: datetime) -> None:
-    tx.run(
-        "INSERT INTO rollout (model, candidate, champion, status, started_at, moved_at)"
-        " VALUES (:model, :candidate, :champion, :status, :now, :now)"
-        " ON CONFLICT (model, candidate) DO UPDATE SET champion = excluded.champion, status = excluded.status,"
-        " started_at = excluded.started_at, moved_at = excluded.moved_at",
-        model=candidate.model,
-        candidate=candidate.number,
-        champion=champion,
-        status=status,
-        now=stamp(now),
-    )
-
-
-def _close(tx: Transaction, rollout: Rollout, status: Status, now: datetime) -> None:
-    tx.run(
-        "UPDATE rollout SET status = :status, moved_at = :now WHERE id = :id",
-        status=status,
-        now=stamp(now),
-        id=rollout.id,
-    )
-
-
 def _make_live(
     tx: Transaction,
     deployed: Deployment | None,
@@ -274,7 +224,3 @@ def _make_live(
         at=now,
     )
     return live.deploy(tx, alone, replaces=deployed.generation if deployed else None, who=who, why=why, act=act)
-
-
-def _rollout(row: Row) -> Rollout:
-    return Rollout(**{**dict(row), "started_at": moment(row["started_at"])})

@@ -15,7 +15,7 @@ from flyball.loop.tick import tick
 from flyball.project.records import Channel
 from flyball.registry import live
 from flyball.registry.tokens import Principal
-from flyball.rollout import move
+from flyball.rollout import book, move
 from tests.integration.loop.conftest import START, settled
 
 HOUR = timedelta(hours=1)
@@ -26,10 +26,10 @@ def test_a_queued_version_promoted_by_hand_has_no_turn_left(site: Site) -> None:
     queueing = settled(site, retrain={"mode": "off"}, rollout={"strategy": "shadow"}, gate={"change": ()})
     for number in (2, 3):
         release.retrain(queueing, now=START + number * HOUR, why="another recipe", params={"columns": number - 1})
-    assert [item.status for item in move.rollouts(site.database, "late")] == ["queued", "shadow", "full"]
+    assert [item.status for item in book.rollouts(site.database, "late")] == ["queued", "shadow", "full"]
     move.promote(site.database, site.home, "late", 3, who="ada", why="now", now=START + 4 * HOUR)
     tick(queueing, now=START + 5 * HOUR)
-    assert [item.status for item in move.rollouts(site.database, "late")] == ["full", "aborted", "full"]
+    assert [item.status for item in book.rollouts(site.database, "late")] == ["full", "aborted", "full"]
     deployed = live.current(site.database, "late")
     assert deployed is not None
     assert (deployed.live, deployed.shadow) == (3, ())

@@ -15,7 +15,7 @@ from flyball.pipeline.runs import runs_of, steps_of
 from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.versions import versions
-from flyball.rollout import move
+from flyball.rollout import book
 from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions, settled
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_a_release_killed_anywhere_is_finished_by_the_next_beat(site: Site, tran
     verify_bundle(site.home.path / second.bundle, second.digest)
     gates = [(item.subject, item.verdict) for item in decisions(site.database, "late", kind="gate")]
     assert gates == [("v2", "passed"), ("v1", "passed")]
-    assert [(item.candidate, item.champion, item.status) for item in move.rollouts(site.database, "late")] == [
+    assert [(item.candidate, item.champion, item.status) for item in book.rollouts(site.database, "late")] == [
         (2, 1, "full"),
         (1, None, "full"),
     ]

@@ -16,7 +16,7 @@ from flyball.pipeline.runs import find_run, steps_of
 from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.versions import version, versions
-from flyball.rollout import move
+from flyball.rollout import book
 from flyball.store import moment
 from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions
 
@@ -105,7 +105,7 @@ def test_a_worse_candidate_is_refused_and_the_champion_stays(site: Site) -> None
     assert "not better beyond chance" in decision.reason
     assert live.history(site.database, "late") == before
     assert find_run(site.database, made.run).status == "refused"
-    assert [item.candidate for item in move.rollouts(site.database, "late")] == [1]
+    assert [item.candidate for item in book.rollouts(site.database, "late")] == [1]
     assert version(site.database, "late", 2).lineage.gated_twin is None
     with pytest.raises(Conflict, match="has ended"):
         release.resume(site, made.run, now=LATER)

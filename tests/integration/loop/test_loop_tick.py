@@ -16,7 +16,7 @@ from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.tokens import Principal
 from flyball.registry.versions import version
-from flyball.rollout import move
+from flyball.rollout import book
 from flyball.store.outbox import pending
 from tests.integration.loop.conftest import DAY, START, Answer, aliases, settled
 
@@ -163,5 +163,5 @@ def test_a_shadow_that_is_worse_or_cannot_be_judged_is_aborted(
     deployed = live.current(site.database, "late")
     assert deployed is not None
     assert (deployed.live, deployed.shadow) == (1, ())
-    assert move.active(site.database, "late") is None
+    assert book.active(site.database, "late") is None
     assert aliases(site) == {"production": 1}
