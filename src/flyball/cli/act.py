@@ -74,6 +74,21 @@ def rollback(place: Place, model: str, why: str, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("version", metavar="MODEL@REF")
+@why_option
+@at_place
+def approve(place: Place, version: str, why: str) -> None:
+    """Let a version that passed its gate go on. Under `[gate] approval = "human"`; by another than who wanted it."""
+    from flyball.rollout import move  # onnxruntime: `--help` does without
+
+    database, who = open_home(place), audit.local_user()
+    found = find(database, *parse_reference(version))
+    status = move.approve(database, place.home, found.model, found.number, who=who, why=why, now=utcnow())
+    becomes = {"full": "it is live", "shadow": "it is a shadow until its outcomes decide", "queued": "it waits for its turn"}
+    click.echo(f"v{found.number} of {found.model} approved by {who}: {becomes[status]}.")
+
+
+@click.command()
 @click.argument("model", required=False)
 @click.option("--until", callback=as_time, metavar="TIME", help="Ends by itself then; else when it is lifted.")
 @click.option("--lift", is_flag=True, help="End the freezes, and the hold that a rollback left.")

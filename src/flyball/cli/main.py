@@ -46,6 +46,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "outcomes": ("Watch", "flyball.cli.outcomes:outcomes", "Post what came true, in bulk."),
     "promote": ("Act", "flyball.cli.act:promote", "Put a version live."),
     "rollback": ("Act", "flyball.cli.act:rollback", "Put the version back that was live before."),
+    "approve": ("Act", "flyball.cli.act:approve", "Let a version go on that another person wanted."),
     "freeze": ("Act", "flyball.cli.act:freeze", "Stop every automatic act on a model, or on all."),
     "archive": ("Act", "flyball.cli.act:archive", "Put a version away."),
     "rollout": ("Act", "flyball.cli.act:rollout", "How far a candidate's rollout is."),
@@ -62,7 +63,6 @@ VERBS: dict[str, tuple[str, str, str]] = {
 #: verb -> what this release offers in its place
 LATER: dict[str, str] = {
     "adopt": "train through a pipeline: `flyball init`, `flyball run`",
-    "approve": "`flyball promote MODEL@REF --why ..` puts a version live by hand",
     "stream": "post rows to `/models/MODEL/predict`",
     "experiment": "`flyball rollout MODEL` shows the shadow",
     "backtest": "`flyball monitor MODEL` shows what was judged",

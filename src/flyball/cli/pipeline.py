@@ -20,11 +20,12 @@ from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of
 from flyball.project.load import load_steps
 from flyball.project.records import Project
 from flyball.project.steps import StepDeclaration
+from flyball.registry.audit import local_user
 from flyball.registry.codec import plain
 from flyball.store import Database, Home, utcnow
 
 if TYPE_CHECKING:
-    from flyball.loop.release import Release
+    from flyball.loop.attempt import Release
 
 Span = tuple[datetime | None, datetime | None]
 
@@ -195,7 +196,8 @@ def render_release(release: Release) -> str:
     becomes = {
         "full": "live",
         "shadow": f"shadow of v{verdict.champion}: it scores the same rows until its outcomes decide",
-        "queued": "waiting for the rollout before it",
+        "queued": "waiting for the rollout before it, or for the end of a freeze",
+        "approval": f"waiting for another person: `flyball approve {name}`",
         None: f"refused; v{verdict.champion} stays" if verdict.champion else "refused; nothing is live",
     }[release.rollout]
     return (
@@ -213,7 +215,9 @@ def _train(
     progress(f"{project.model.name}: the pipeline runs; its steps' logs lie in {home.runs}")
     start, end = window
     with site.open_site(project, home, database, progress) as opened:
-        return release.retrain(opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params)
+        return release.retrain(
+            opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params, who=local_user()
+        )
 
 
 def _check_params(project: Project, params: Mapping[str, Any]) -> None:

@@ -42,15 +42,17 @@ def why(place: Place, version: str, as_json: bool) -> None:
 @click.argument("version", metavar="MODEL@REF")
 @at_place
 @json_option
+@click.option("--markdown", is_flag=True, help="As a comment for a merge request.")
 @click.pass_context
-def gate(ctx: click.Context, place: Place, version: str, as_json: bool) -> None:
+def gate(ctx: click.Context, place: Place, version: str, as_json: bool, markdown: bool) -> None:
     """Print the verdict kept for a version. Exit code 0: it passed, 3: it was refused."""
     database = open_home(place)
     found = find(database, *parse_reference(version))
     verdict = kept_verdict(database, found)
     if verdict is None:
         raise NotFound(f"no gate's verdict is kept for {found.model} v{found.number}; `flyball why` tells what is")
-    put({"version": found.number, **plain(verdict)}, render_verdict(verdict), as_json=as_json)
+    text = render_markdown(found, verdict) if markdown else render_verdict(verdict)
+    put({"version": found.number, **plain(verdict)}, text, as_json=as_json)
     ctx.exit(0 if verdict.passed else 3)
 
 
@@ -81,7 +83,47 @@ def render_verdict(verdict: Verdict) -> str:
         for item in verdict.results
     ]
     text = table(("RULE", "CANDIDATE", "CHAMPION", "DIFFERENCE", ""), rows, empty="no rule applies to a first version")
-    return "\n".join([head, text, *(printable(item.why) for item in verdict.results if not item.passed)])
+    failed = (printable(item.why) for item in verdict.results if not item.passed)
+    return "\n".join([head, text, *failed, *_reach(verdict)])
+
+
+def render_markdown(version: Version, verdict: Verdict) -> str:
+    """The verdict as a comment for a merge request: headline, table, what it rests on."""
+    against = f"v{verdict.champion}" if verdict.champion is not None else "no champion"
+    lines = [
+        f"### {'Passed' if verdict.passed else 'Refused'}: {version.model} v{version.number} against {against}",
+        "",
+        f"`{version.label}`, {_OCCASIONS[verdict.occasion]}; {verdict.rows:,} held-out rows"
+        f"{f' of {verdict.days} days' if verdict.days else ''}, {span(verdict.data_start, verdict.data_end)}.",
+        "",
+        "| rule | candidate | champion | difference | |",
+        "|---|---:|---:|---:|---|",
+        *(
+            f"| `{_cell(item.rule)}` | {_number(item.candidate)} | {_number(item.champion)} | {_difference(item) or ''} "
+            f"| {'pass' if item.passed else '**no**'} |"
+            for item in verdict.results
+        ),
+        "",
+        *(f"- {_cell(item.why)}" for item in verdict.results if not item.passed),
+        *(f"- {line}" for line in _reach(verdict)),
+    ]
+    return "\n".join(lines).rstrip()
+
+
+def _reach(verdict: Verdict) -> Iterator[str]:
+    """What these rows could have shown, rule by rule."""
+    for item in verdict.results:
+        if item.detectable is not None:
+            yield f"{item.rule}: a true difference of {item.detectable:.2g} would have been told from none 4 times in 5"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot end a cell or begin markup: a slice's value comes from the data."""
+    return printable(text).replace("|", "\\|").replace("`", "'").replace("<", "&lt;")
 
 
 _OCCASIONS = {"first": "a first version", "change": "another recipe", "refresh": "the same recipe on newer data"}

@@ -74,6 +74,11 @@ def wishes(asked: list[Event]) -> str:
     )
 
 
+def wishers(asked: list[Event]) -> str:
+    """Who asked, each once, with ", " between."""
+    return ", ".join(dict.fromkeys(str(event.payload.get("who", "somebody")) for event in asked))
+
+
 def _mine(site: Site) -> list[Event]:
     return [event for event in pending(site.database) if event.payload.get("model") == site.model]
 

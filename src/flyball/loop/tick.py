@@ -16,10 +16,11 @@ from flyball.journal import lake
 from flyball.journal.carry import carry
 from flyball.loop import governor, release, watching
 from flyball.loop.governor import Past, Signal
-from flyball.loop.release import Release
+from flyball.loop.attempt import Release
+from flyball.loop.registering import expire_approvals
 from flyball.loop.schedule import latest_slot
 from flyball.loop.site import Site
-from flyball.loop.telling import deliver_pending, requested_retrains, wishes
+from flyball.loop.telling import deliver_pending, requested_retrains, wishers, wishes
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.pipeline.step import Window
 from flyball.registry import decisions, holds
@@ -48,6 +49,7 @@ def tick(site: Site, *, now: datetime) -> Tick:
         raise
     finished = _finish_runs(site, now)
     watching.watch(site, now=now)
+    expire_approvals(site, now)
     rolled = _roll(site, now)
     done = _govern(site, now) if finished is None else finished
     deliver_pending(site, now=now)
@@ -109,7 +111,13 @@ def _govern(site: Site, now: datetime) -> Release | None:
     if asked:
         with site.database.write() as tx:
             wanted = release.begin(
-                tx, site, now=now, reason="manual", why=wishes(asked), window=Window(start=None, end=now)
+                tx,
+                site,
+                now=now,
+                reason="manual",
+                why=wishes(asked),
+                window=Window(start=None, end=now),
+                who=wishers(asked),
             )
             for event in asked:
                 delivered(tx, event, at=now)

@@ -44,6 +44,8 @@ class RunRecord:
     #: the version it registered.
     version: int | None
     error: str | None
+    #: who wanted it: "flyball" for the governor, else a person, or several with ", " between.
+    requested_by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ def create_run(
     window: Window,
     params: Mapping[str, Any],
     seed: int,
+    requested_by: str = "flyball",
     id: str | None = None,  # noqa: A002  # it is the record's field
 ) -> RunRecord:
     """Write a new run, owned by this process. An `id` that exists already is a Conflict."""
@@ -92,11 +95,12 @@ def create_run(
         finished_at=None,
         version=None,
         error=None,
+        requested_by=requested_by,
     )
     written = tx.run(
         "INSERT INTO run (id, project, model, reason, why, decided_at, window_start, window_end, params, seed, status,"
-        " owner, recorded_at) VALUES (:id, :project, :model, :reason, :why, :decided_at, :window_start, :window_end,"
-        " :params, :seed, :status, :owner, :recorded_at) ON CONFLICT (id) DO NOTHING",
+        " owner, recorded_at, requested_by) VALUES (:id, :project, :model, :reason, :why, :decided_at, :window_start, :window_end,"
+        " :params, :seed, :status, :owner, :recorded_at, :requested_by) ON CONFLICT (id) DO NOTHING",
         id=run.id,
         project=project,
         model=model,
@@ -108,6 +112,7 @@ def create_run(
         params=orjson.dumps(dict(params)).decode(),
         seed=seed,
         status=run.status,
+        requested_by=requested_by,
         owner=run.owner,
         recorded_at=stamp(run.recorded_at),
     )
@@ -270,6 +275,7 @@ def _run(row: Row) -> RunRecord:
         finished_at=None if row["finished_at"] is None else moment(row["finished_at"]),
         version=row["version"],
         error=row["error"],
+        requested_by=row["requested_by"],
     )
 
 

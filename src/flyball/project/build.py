@@ -96,6 +96,8 @@ def _gate(values: Values, steps: Steps, primary: str, holdout: str | None) -> Ga
         slice_floor=_rules(gate["slice_floor"], [f"{primary} {better}= champion.{primary}"] if gate["slices"] else []),
         refit=refit_obstacle(values, steps) is None if gate["refit"] is None else bool(gate["refit"]),
         refit_ahead=gate["refit"] == "ahead",
+        approval=gate["approval"],
+        approval_timeout_s=gate["approval_timeout"],
     )
 
 

@@ -65,6 +65,10 @@ class GateSettings:
     refit: bool
     #: and do so beside the candidate, before the verdict: sooner live, for the price of a fit where the gate refuses.
     refit_ahead: bool
+    #: "human": what passes waits for somebody else than who wanted the run;
+    approval: Literal["auto", "human"]
+    #: at most this long.
+    approval_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

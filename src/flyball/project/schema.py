@@ -89,10 +89,8 @@ SCHEMA: dict[str, Shape] = {
         "refit": Key(reader=read.refit),
         "slices": Items(reader=read.text, default=(), unique=True),
         "slice_floor": Items(reader=read.text),
-        "approval": Key(
-            reader=read.one_of("auto", later={"human": 'use approval = "auto"; `flyball why` shows every verdict'}),
-            default="auto",
-        ),
+        "approval": Key(reader=read.one_of("auto", "human"), default="auto"),
+        "approval_timeout": Key(reader=read.duration(), default=7 * DAY_S),
     },
     "rollout": {
         "strategy": Key(reader=read.strategy),  # "direct" for multiclass, else "shadow"

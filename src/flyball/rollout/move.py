@@ -13,7 +13,7 @@ from typing import Literal
 
 from flyball.engine.session import load_engine
 from flyball.errors import Conflict, Mistake, NotFound
-from flyball.registry import decisions, holds, live
+from flyball.registry import approvals, decisions, holds, live
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import Deployment, Version
 from flyball.registry.versions import set_stage, version
@@ -122,6 +122,7 @@ def promote(
         barred = holds.barred(tx, model, number)
         if barred is not None and not despite_bar:
             raise Conflict(f"{barred}; `--despite-bar` promotes it all the same, and lifts the bar")
+        approvals.require_approved(tx, model, number)
         holds.unbar(tx, model=model, version=number, now=now)
         if deployed is not None and deployed.live == number:
             raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
@@ -136,6 +137,19 @@ def promote(
             holds.hold(tx, model=model, kind="rollback", until=None, who=who, why=why, now=now)
         columns = deployed.columns if deployed else {}
         return _make_live(tx, deployed, target, columns=columns, who=who, why=why, now=now, act=act)
+
+
+def approve(database: Database, home: Home, model: str, number: int, *, who: str, why: str, now: datetime) -> Status:
+    """Let a version that waits for it go on, after proving that it loads and answers; the status its rollout begins in.
+
+    Raises NotFound, Conflict (it waits no longer, or `who` is who wanted it), Corrupt.
+    """
+    target = version(database, model, number)
+    load_engine(home.path / target.bundle, target.digest)
+    with database.write() as tx:
+        found = approvals.approve(tx, model=model, version=number, who=who, why=why, now=now)
+        words = f"v{number} approved by {who}, wanted by {found.requested_by}: {why}"
+        return start(tx, target, **found.rollout, now=now, why=words)
 
 
 def rollback(database: Database, home: Home, model: str, *, who: str, why: str, now: datetime) -> Deployment:

@@ -1,0 +1,64 @@
+"""One run on its way to a version: what carries it out, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flyball.loop.site import Site, recipe_digest
+from flyball.pipeline.artifact import Artifact, load
+from flyball.pipeline.execute import StepCall, context_of, execute
+from flyball.pipeline.runs import RunRecord
+from flyball.project.steps import StepDeclaration
+from flyball.registry.records import Verdict, Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What a run came to."""
+
+    run: str
+    #: the registered version, refused ones too.
+    version: int
+    verdict: Verdict
+    passed: bool
+    #: where its rollout stands: full | shadow | queued; None when refused.
+    rollout: str | None
+    #: wall seconds of the whole run, the steps' processes included.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run being carried out, and what it is measured against."""
+
+    site: Site
+    run: RunRecord
+    #: when what it makes live becomes so.
+    now: datetime
+    steps: tuple[StepDeclaration, ...]
+    champion: Version | None
+    checkpoint: Callable[[str], None]
+
+    def execute(self, calls: Sequence[StepCall]) -> dict[str, Artifact]:
+        context = context_of(self.run, self.site.home, model=self.site.names())
+        return execute(
+            self.site.database,
+            self.site.home,
+            self.site.workers,
+            self.run,
+            calls,
+            context=context,
+            checkpoint=self.checkpoint,
+        )
+
+    def value(self, artifact: Artifact) -> Any:
+        """A result of Flyball's own steps: plain values and arrays, never a pickle."""
+        return load(artifact, self.site.home.runs / self.run.id)
+
+    @property
+    def recipe(self) -> str:
+        """Digest of the recipe: another one is a change, the same a refresh."""
+        return recipe_digest(self.site.project, self.run.params)
