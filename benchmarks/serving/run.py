@@ -125,7 +125,7 @@ def _homes(folder: Path) -> dict[tuple[str, str], Home]:
         file = fitted / f"{name}.joblib"
         compiled = bundle_files(file, name)
         for kind in sorted(
-            {kind for case in (*CASES, SWAPS) if case.model == name for kind in (case.kind, *case.variants)}
+            {kind for case in (*CASES, SWAPS, HEAVY) if case.model == name for kind in (case.kind, *case.variants)}
         ):
             files = native_bundle_files(file, name) if kind in (NATIVE, ALONE) else compiled
             homes[name, kind] = deployed(folder / f"{name}-{kind}", file, name, files, shadow=kind == SHADOW)
