@@ -110,16 +110,27 @@ def _crowds(overload: Overload) -> Iterator[str]:
     yield ""
     yield f"### {HEAVY.name}"
     yield ""
+    yield "Round by round; what was answered after the last request was sent is no goodput."
+    yield ""
     if overload.fault:
         yield f"Invalid: {overload.fault}."
         yield ""
-    heads = ("round", "peak, requests/s", "asked/s", "in time/s", "refused/s", "left/s", "goodput of peak")
+    heads = (
+        "round",
+        "peak, requests/s",
+        "asked/s",
+        "in time/s",
+        "after the last/s",
+        "refused/s",
+        "left/s",
+        "goodput of peak",
+    )
     yield from _table(heads, (_crowd(number, each) for number, each in enumerate(overload.rounds, start=1)))
 
 
 def _crowd(number: int, each: Round) -> tuple[str, ...]:
     crowd = each.crowd
-    counts = (crowd.asked, crowd.good, crowd.refused, crowd.left)
+    counts = (crowd.asked, crowd.good, crowd.after, crowd.refused, crowd.left)
     rates = (f"{count / crowd.seconds:,.1f}" for count in counts)
     return (str(number), f"{each.peak.requests_per_s:,.1f}", *rates, f"{each.goodput():.3f}")
 

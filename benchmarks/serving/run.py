@@ -44,7 +44,7 @@ RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 def main(argv: Sequence[str]) -> int:
     arguments = _parse(argv)
     load_before = os.getloadavg()[0]
-    rounds, seconds = (3, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
+    rounds, seconds = (1, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
     peers, skipped = _prepared(_wanted(arguments))
     with tempfile.TemporaryDirectory(prefix="flyball-bench-") as folder:
         site = Site(homes=_homes(Path(folder)), peers=peers, folder=Path(folder))
@@ -84,7 +84,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--peers", help=f"of {names}, with commas between; else fastapi and those installed before")
     parser.add_argument("--all-peers", action="store_true", help="install and measure all of them (3 GB)")
-    parser.add_argument("--quick", action="store_true", help="rounds of one second; RESULTS.md is left alone")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of a second, with FastAPI alone unless peers are named; RESULTS.md is left alone",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="odd, for the median; default %(default)s")
     parser.add_argument("--seconds", type=int, default=3, help="of one round; default %(default)s")
     arguments = parser.parse_args(argv)
@@ -99,6 +103,8 @@ def _wanted(arguments: argparse.Namespace) -> list[str]:
         return [peer.name for peer in PEERS]
     if arguments.peers is not None:
         return [name for name in arguments.peers.split(",") if name]
+    if arguments.quick:
+        return [FASTAPI.name]
     return [peer.name for peer in PEERS if peer is FASTAPI or environments.is_installed(peer.name)]
 
 
