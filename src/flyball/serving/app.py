@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flyball.journal.line import NO_MODEL, encode_outcomes
 from flyball.serving.access import Door, by_digest
-from flyball.serving.answer import Answer, json_answer
+from flyball.serving.answer import Answer, Send, json_answer, send_answer, whole
 from flyball.serving.answering import Answering, score
 from flyball.serving.bodies import Bodies
 from flyball.serving.directory import Directory
@@ -26,9 +26,9 @@ from flyball.serving.protocols.dialects import NATIVE, spoken_at
 from flyball.serving.queueing import Queue
 from flyball.serving.readiness import said
 from flyball.serving.refusals import Refusals, places
-from flyball.serving.requests import Arrivals, Headers, item_ids, request_id, traceparent
+from flyball.serving.requests import Arrivals, Headers, item_ids, request_id
 from flyball.serving.routes import Table, routes
-from flyball.serving.served import LIVE, Served, lines, own_lines, response, status_line
+from flyball.serving.served import LIVE, Served, response
 from flyball.serving.shadows import Shadows
 from flyball.serving.turn import Connection, Small, Turn
 from flyball.serving.waking import Waking
@@ -55,13 +55,11 @@ MOST_IDS = 100
 #: in a scope: whether the client has gone away.
 GONE = "flyball.gone"
 
-_CLOSE = (b"connection", b"close")
 _INTERNAL = "something failed here, not in the request; the server's log has more under this request's id"
 
 Result = TypeVar("Result")
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 #: told of every request that was refused or failed; never of the values in it.
 Log = Callable[[Mapping[str, Any]], None]
 
@@ -220,9 +218,7 @@ class App:
         answer = self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started)
         if served.durable:
             await served.journal.settled(self.options.timeout_s)
-        head = [*served.headers, *self._headers(headers, asked_by, answer)]
-        await send({"type": "http.response.start", "status": 200, "headers": head})
-        await send({"type": "http.response.body", "body": answer})
+        await self._send(Answer(body=answer, headers=served.headers), headers, asked_by, send)
 
     async def _predict_in(
         self,
@@ -250,7 +246,7 @@ class App:
         self.answering.conclude(served, headers, asked_by, made, scored, at_ns, started, said=answer.body)
         if served.durable:
             await served.journal.settled(self.options.timeout_s)
-        about = [item for item in served.headers if item[0] != b"content-type"]
+        about = [*served.headers]
         if len(ids) <= MOST_IDS:
             about.append((b"x-flyball-ids", ",".join(ids).encode()))
         if dialect.variant_header is not None:
@@ -286,7 +282,7 @@ class App:
         """A refusal as a whole HTTP response."""
         asked_by = request_id(headers, self.arrivals.new_id(time.time_ns()))
         answer = self._refusal(problem, "POST", served.path, served, asked_by, connection.client, cause)
-        return _whole(answer, headers, asked_by, connection.date(), close=close)
+        return whole(answer, headers, asked_by, close=close, date=connection.date())
 
     def refuse_unread(
         self,
@@ -301,20 +297,11 @@ class App:
         """The same of what could not be read as a request; method and path are empty where they are not known."""
         asked_by = self.arrivals.new_id(time.time_ns())
         answer = self._refusal(problem, method, path, None, asked_by, client, cause)
-        return _whole(answer, {}, asked_by, date, close=True)
+        return whole(answer, {}, asked_by, close=True, date=date)
 
     def left(self, client: tuple[str, int] | None, unread: int) -> None:
         """Tell of a connection that was ended since nobody read its answers, of which `unread` bytes wait."""
         self._log({"event": "slow reader", "caller": client[0] if client else "", "unread_bytes": unread})
-
-    def _headers(self, asked: Headers, asked_by: str, body: bytes) -> list[tuple[bytes, bytes]]:
-        """The headers that differ from answer to answer."""
-        headers = [(b"content-length", b"%d" % len(body)), (b"x-request-id", asked_by.encode())]
-        if b"traceparent" in asked and (trace := traceparent(asked)):
-            headers.append((b"traceparent", trace))
-        if self.draining:
-            headers.append(_CLOSE)
-        return headers
 
     async def _gathered(
         self, gathering: Gathering, decode: Callable[[], tuple[Asked, Encode]], size: int, gone: Callable[[], bool]
@@ -366,10 +353,7 @@ class App:
         return json_answer({"accepted": len(outcomes), "ids": ids}, status=202)
 
     async def _send(self, answer: Answer, asked: Headers, asked_by: str, send: Send) -> None:
-        fixed = [(b"content-type", answer.content_type), *answer.headers]
-        head = [*fixed, *self._headers(asked, asked_by, answer.body)]
-        await send({"type": "http.response.start", "status": answer.status, "headers": head})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send_answer(send, answer, asked, asked_by, close=self.draining)
 
     def _named(self, path: str) -> str:
         """The deployed model that a path names."""
@@ -412,13 +396,6 @@ class App:
         dialect = target.dialect if target else spoken_at(path)
         body = problem.body(asked_by, dialect.refuse(problem))
         return Answer(body=body, content_type=CONTENT_TYPE, status=problem.status, headers=problem.headers)
-
-
-def _whole(answer: Answer, asked: Headers, asked_by: str, date: bytes, *, close: bool) -> bytes:
-    """An answer as it goes over the wire."""
-    fixed = lines([(b"content-type", answer.content_type), *answer.headers])
-    rest = own_lines(asked, asked_by, answer.body, close=close)
-    return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
 
 
 def _here() -> bool:

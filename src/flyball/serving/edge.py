@@ -11,9 +11,9 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from flyball.serving.answer import lines
 from flyball.serving.connections import HEAD_BYTES, NOTHING, TOLD, Limits, Seen, Stage, due, unread
 from flyball.serving.problem import Problem, later
-from flyball.serving.served import lines
 from flyball.serving.sockets import reset, unsent
 
 if TYPE_CHECKING:
