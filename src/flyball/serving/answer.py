@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from flyball.serving.problem import phrase
-from flyball.serving.requests import Headers, traceparent
+from flyball.serving.requests import Arrival, Headers, traceparent
 
 JSON = b"application/json"
 
@@ -33,11 +33,11 @@ def json_answer(value: Any, *, status: int = 200) -> Answer:
     return Answer(body=orjson.dumps(value), status=status)
 
 
-async def send_answer(send: Send, answer: Answer, asked: Headers, asked_by: str, *, close: bool) -> None:
-    """By ASGI. `asked`: the request's headers; `asked_by`: its id; `close`: ask the client to leave."""
-    body = answer.body
+async def send_answer(send: Send, answer: Answer, came: Arrival, *, close: bool) -> None:
+    """By ASGI, to a request. `close`: ask the client to leave."""
+    body, asked = answer.body, came.headers
     head = [(b"content-type", answer.content_type), *answer.headers]
-    head += [(b"content-length", b"%d" % len(body)), (b"x-request-id", asked_by.encode())]
+    head += [(b"content-length", b"%d" % len(body)), (b"x-request-id", came.asked_by.encode())]
     if b"traceparent" in asked and (trace := traceparent(asked)):
         head.append((b"traceparent", trace))
     if close:
@@ -46,10 +46,10 @@ async def send_answer(send: Send, answer: Answer, asked: Headers, asked_by: str,
     await send({"type": "http.response.body", "body": body})
 
 
-def whole(answer: Answer, asked: Headers, asked_by: str, *, close: bool, date: bytes) -> bytes:
+def whole(answer: Answer, came: Arrival, *, close: bool, date: bytes) -> bytes:
     """The same as bytes, `date` being the header lines that every answer has."""
     fixed = lines([(b"content-type", answer.content_type), *answer.headers])
-    rest = own_lines(asked, asked_by, answer.body, close=close)
+    rest = own_lines(came.headers, came.asked_by, answer.body, close=close)
     return b"".join((status_line(answer.status), date, *fixed, *rest, b"\r\n", answer.body))
 
 

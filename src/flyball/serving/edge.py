@@ -265,8 +265,8 @@ class Edge(HttpToolsProtocol):
         own = refused.cycle
         if own is None or not own.response_complete:
             method, path = (own.scope["method"], own.scope["path"]) if own is not None else ("", "")
-            told = self._flyball.refuse_unread(
-                refused.problem, method, path, refused.cause, client=self.client, date=self.date()
+            told = self._flyball.refusing.unread(
+                refused.problem, refused.cause, method=method, path=path, client=self.client, date=self.date()
             )
             self.transport.write(told)
         if own is not None:

@@ -172,7 +172,7 @@ async def _tick(app: App, state: ServerState) -> None:
 def _tell(episodes: Episodes, app: App, stop: threading.Event) -> None:
     """Tell of a journal in trouble, on a thread."""
     while not stop.wait(TICK_S):
-        episodes.look(app.journals.faults(), tuple(app.roster.models), now_s=time.monotonic())
+        episodes.look(app.journals.faults(), tuple(app.deployed.roster.models), now_s=time.monotonic())
     episodes.close()
 
 
@@ -184,7 +184,7 @@ def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: thread
 
 
 def _switch(app: App, roster: Roster, log: LogLines) -> None:
-    app.switch(roster)
+    app.deployed.switch(roster)
     for sentence in roster.degraded:
         log({"event": "degraded", "what": sentence})
 

@@ -128,7 +128,7 @@ class Client:
 
     def look(self) -> None:
         self.watch.look()
-        self.app.switch(self.watch.roster)
+        self.app.deployed.switch(self.watch.roster)
 
     def get(self, path: str, method: str = "GET") -> Reply:
         return self.send(method, path)
@@ -211,7 +211,7 @@ def start(installed: Installed) -> Iterator[Callable[..., Client]]:
             executor=executor,
             log=log.append,
         )
-        app.switch(watch.start())
+        app.deployed.switch(watch.start())
         ends.extend([executor.shutdown, journals.close, cells.close, watch.close])
         client = Client(app, watch, home, log, executor)
         ends.append(client.runner.close)

@@ -106,7 +106,7 @@ def test_a_durable_answer_is_in_the_journal_and_counted_when_it_leaves(installed
     """It waits for its fsync; afterwards nothing waits."""
     installed.deploy("delay", 1)
     client = start(durable=("delay",))
-    assert client.app.direct == {}
+    assert client.app.deployed.direct == {}
     answer = client.post(PATH, {"inputs": [ROW] * 2}).json()
     assert [line["ids"] for line in client.journal()] == [answer["ids"]]
     assert accounts(client) == {"written": 2, "dropped": 0, "sampled_out": 0, "rows": 2}

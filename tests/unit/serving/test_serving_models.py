@@ -174,9 +174,9 @@ def test_what_shadows_cannot_score_in_time_is_shed_and_counted(installed: Any, s
     client.post(PATH, {"inputs": [ROW]})
     # Answers that leave while the shadows' task does not come to run.
     body = orjson.dumps({"inputs": [ROW]})
-    small = Small(client.app.direct[PATH.encode()], {}, body, Nobody())
+    small = Small(client.app.deployed.direct[PATH.encode()], {}, body, Nobody())
     for _ in range(1030):
-        client.app.answer_directly(small, close=False)
+        client.app.predicting.directly(small, close=False)
     client.get("/livez")
     assert client.metric('flyball_shadow_total{result="shed"}') == 6.0
     assert client.metric('flyball_shadow_total{result="written"}') == 1025.0
