@@ -91,6 +91,14 @@ class Installed:
     home: Home
     digests: dict[str, str] = field(default_factory=dict)
 
+    def own(self, name: str) -> Path:
+        """The folder of a bundle, `delay-1`, which all tests share, made this test's own: one that may be changed."""
+        folder = self.home.runs / name
+        shared = folder.resolve()
+        folder.unlink()
+        shutil.copytree(shared, folder)
+        return folder
+
     def deploy(
         self, model: str, live: int, shadow: tuple[int, ...] = (), columns: Mapping[str, Any] | None = None
     ) -> Deployment:
@@ -114,10 +122,11 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory, files: Mapping[str, Mapping[str, bytes]]) -> Installed:
-    """Every bundle, written once."""
+    """Every bundle, written once, and a database of this release's schema. Not to be changed."""
     result = Installed(Home(tmp_path_factory.mktemp("bundles")).made())
     for name, content in files.items():
         result.digests[name] = write_bundle(result.home.runs / name.replace("/", "-"), content)
+    open_database(result.home).close()
     return result
 
 
@@ -125,7 +134,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, files: Mapping[str, Mappin
 def installed(tmp_path: Path, bundles: Installed) -> Installed:
     """A home with every bundle in place and nothing deployed."""
     home = Home(tmp_path / "home").made()
-    shutil.copytree(bundles.home.runs, home.runs, dirs_exist_ok=True)
+    for folder in bundles.home.runs.iterdir():
+        (home.runs / folder.name).symlink_to(folder)
+    shutil.copy(bundles.home.database, home.database)
     return Installed(home, dict(bundles.digests))
 
 

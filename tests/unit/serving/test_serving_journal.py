@@ -212,7 +212,7 @@ def test_the_log_names_places_but_no_text_of_the_client(client: Any) -> None:
 def test_a_model_whose_bundle_never_loaded_is_unavailable_not_unknown(installed: Any, start: Any) -> None:
     """503 with what is wrong and when to come back; an unknown one stays 404."""
     installed.deploy("delay", 1)
-    (installed.home.runs / "delay-1" / "model.onnx").write_bytes(b"broken")
+    (installed.own("delay-1") / "model.onnx").write_bytes(b"broken")
     client = start()
     reply = client.post(PATH, {"inputs": [ROW]})
     assert (reply.status, reply.json()["type"]) == (503, "/docs#not-loaded")

@@ -105,7 +105,7 @@ def test_a_model_first_asked_for_while_its_promotion_is_looked_at_stays_hot(inst
 
 def test_a_bundle_that_is_not_whole_is_found_before_it_is_asked_for(installed: Any, start: Any) -> None:
     """The digest is looked at when the deployment is, as always."""
-    (installed.home.runs / "delay-1" / "model.onnx").write_bytes(b"torn")
+    (installed.own("delay-1") / "model.onnx").write_bytes(b"torn")
     installed.deploy("delay", 1)
     client = start(lazy=("delay",))
     assert "v1 cannot be loaded, the model cannot answer" in client.get("/readyz").json()["degraded"][0]
@@ -117,7 +117,7 @@ def test_a_bundle_that_does_not_load_answers_503_and_says_why(installed: Any, st
     installed.digests["delay/1"] = write_bundle(
         installed.home.runs / "broken", {**files["delay/1"], "model.onnx": b"no graph"}
     )
-    (installed.home.runs / "delay-1").rename(installed.home.runs / "away")
+    installed.own("delay-1").rename(installed.home.runs / "away")
     (installed.home.runs / "broken").rename(installed.home.runs / "delay-1")
     installed.deploy("delay", 1)
     installed.deploy("price", 1)
