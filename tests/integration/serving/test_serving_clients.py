@@ -32,11 +32,10 @@ PATHS = (
 triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is a development dependency")
 
 
-@pytest.fixture
-def server(serve: Callable[..., Any], installed: Any) -> Any:
+@pytest.fixture(scope="module")
+def server(serve_once: Callable[..., Any]) -> Any:
     """One worker that serves `delay`."""
-    installed.deploy(1)
-    return serve(vertex_predict="/vertex")
+    return serve_once(vertex_predict="/vertex")
 
 
 @pytest.fixture
