@@ -43,7 +43,7 @@ from flyball.store import Home
 
 #: how often what takes too long is given up, and segments are looked at.
 TICK_S = 0.25
-#: while a worker drains, answers ask clients to leave for this long before it stops listening.
+#: while a worker drains, answers ask clients that are connected to leave for this long before it stops listening.
 LINGER_S = 0.3
 #: requests begun are finished for at most this long.
 DRAIN_S = 10
@@ -116,7 +116,8 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch, log: LogLin
     def begin_to_drain() -> None:
         if not app.draining:
             app.draining = True
-            loop.call_later(LINGER_S, setattr, server, "should_exit", True)
+            linger_s = LINGER_S if server.server_state.connections else 0.0
+            loop.call_later(linger_s, setattr, server, "should_exit", True)
 
     def orphaned() -> None:
         """Nobody takes this worker's place, nor the others'."""
