@@ -156,7 +156,6 @@ def test_whatever_bytes_come_nothing_fails_or_hangs(server: Any) -> None:
         max_examples=400,
         deadline=None,
         phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(
         path=st.sampled_from(PATHS),
