@@ -133,9 +133,21 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, files: Mapping[str, Mappin
 @pytest.fixture
 def installed(tmp_path: Path, bundles: Installed) -> Installed:
     """A home with every bundle in place and nothing deployed."""
-    home = Home(tmp_path / "home").made()
-    for folder in bundles.home.runs.iterdir():
-        (home.runs / folder.name).symlink_to(folder)
+    return _installed(tmp_path / "home", bundles)
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory, bundles: Installed) -> Path:
+    """The database of a home where `delay` version 1 is live. Not to be changed."""
+    installed = _installed(tmp_path_factory.mktemp("live") / "home", bundles)
+    installed.deploy("delay", 1)
+    return installed.home.database
+
+
+def _installed(folder: Path, bundles: Installed) -> Installed:
+    home = Home(folder).made()
+    for bundle in bundles.home.runs.iterdir():
+        (home.runs / bundle.name).symlink_to(bundle)
     shutil.copy(bundles.home.database, home.database)
     return Installed(home, dict(bundles.digests))
 
@@ -258,7 +270,7 @@ def start(installed: Installed) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def client(installed: Installed, start: Callable[..., Client]) -> Client:
+def client(installed: Installed, live: Path, start: Callable[..., Client]) -> Client:
     """An application that serves `delay` version 1."""
-    installed.deploy("delay", 1)
+    shutil.copy(live, installed.home.database)
     return start()
