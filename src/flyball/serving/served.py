@@ -70,7 +70,7 @@ class Served:
         self.sample = options.sample.get(self.model, 1.0)
         #: whether the journal may keep rows as the text they were asked in: nothing is changed, nor written otherwise.
         layout = self.engine.contract.layout
-        self.verbatim = not (changes or layout.booleans.size or layout.categories_nullable.any())
+        self.verbatim = not (changes or layout.booleans.size or layout.timestamps or layout.categories_nullable.any())
         #: for requests of one row, where the journal keeps them as they are.
         ordinary = not changes and self.sample >= 1.0 and self.gathering is None
         self.rows = few_rows(self.engine) if ordinary else None

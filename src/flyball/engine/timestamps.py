@@ -1,0 +1,82 @@
+"""A timestamp as text: read strictly from what clients write, kept in one spelling, so that one instant is one text.
+
+The spelling is ISO 8601 in microseconds: in UTC with a `Z` where the column has a zone, without one where it has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy.typing as npt
+
+#: spellings of a missing timestamp in a request; the second is what pandas writes.
+MISSING = frozenset({"", "NaT"})
+#: the first and the last instant that 64 bits of nanoseconds hold, which many a column of training is made of.
+FIRST, LAST = "1677-09-21T00:12:43.145225", "2262-04-11T23:47:16.854775"
+
+_SPELLING = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d(?::?[0-5]\d(?::[0-5]\d)?)?)?)?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spelling:
+    """What the texts of one column must be."""
+
+    #: whether each text says its zone (`Z` or an offset), or none does.
+    zoned: bool
+    #: whether years 1 to 9999 are taken, and not only what 64 bits of nanoseconds hold.
+    wide: bool
+
+    @staticmethod
+    def of(timezone: str | None, earliest: str | None, latest: str | None) -> Spelling:
+        """Of a column by its zone and its range in training: years that nanoseconds cannot hold say it is of wider units."""
+        return Spelling(zoned=timezone is not None, wide=(earliest or FIRST) < "1677" or (latest or FIRST) >= "2263")
+
+    @property
+    def needs(self) -> str:
+        """What a text must be, for messages."""
+        if self.zoned:
+            return 'a date-time with "Z" or an offset, for example "2013-08-01T12:00:00Z"'
+        return 'a date-time without a zone, as in training, for example "2013-08-01T12:00:00"'
+
+    def canonical(self, text: str) -> str:
+        """The one spelling of the instant; "" of a missing one. What is finer than a microsecond is cut off.
+
+        Raises ValueError with what is wrong and what is needed, without the text itself.
+        """
+        if text in MISSING:
+            return ""
+        found = _SPELLING.fullmatch(text.upper())
+        if found is None:
+            raise ValueError(f"got text that is no date-time, needs {self.needs}")
+        if (found[1] is not None) is not self.zoned:
+            raise ValueError(f"got a date-time {'without' if self.zoned else 'with'} a zone, needs {self.needs}")
+        try:
+            at = datetime.fromisoformat(found[0])
+            if self.zoned:
+                at = at.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):  # the 30th of February, 24:00, a leap second; beyond the years 1 to 9999
+            raise ValueError(f"got a date-time that no calendar or clock here has, needs {self.needs}") from None
+        spelt = at.isoformat(timespec="microseconds")
+        if not self.holds(spelt):
+            raise ValueError(f"got a date-time out of range, needs one from {FIRST} to {LAST}")
+        return f"{spelt}Z" if self.zoned else spelt
+
+    def holds(self, spelt: str) -> bool:
+        """Whether a canonical text, with or without its zone, lies in the range that is taken."""
+        return self.wide or FIRST <= spelt.removesuffix("Z") <= LAST
+
+
+def respell(categories: npt.NDArray[Any], columns: Iterable[tuple[int, Spelling]]) -> bool:
+    """Bring these columns of `categories` into their canonical spelling, in place; False where a text has none."""
+    try:
+        for index, spelling in columns:
+            categories[:, index] = [spelling.canonical(text) for text in categories[:, index].tolist()]
+    except ValueError:
+        return False
+    return True
