@@ -18,8 +18,10 @@ MISSING = frozenset({"", "NaT"})
 #: the first and the last instant that 64 bits of nanoseconds hold, which many a column of training is made of.
 FIRST, LAST = "1677-09-21T00:12:43.145225", "2262-04-11T23:47:16.854775"
 
+#: without 24:00, which newer Pythons read and older ones do not.
 _SPELLING = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d(?::?[0-5]\d(?::[0-5]\d)?)?)?)?", re.ASCII
+    r"\d{4}-\d\d-\d\d(?:[T ](?!24)\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d(?::?[0-5]\d(?::?[0-5]\d)?)?)?)?",
+    re.ASCII,
 )
 
 
@@ -60,7 +62,7 @@ class Spelling:
             at = datetime.fromisoformat(found[0])
             if self.zoned:
                 at = at.astimezone(UTC).replace(tzinfo=None)
-        except (ValueError, OverflowError):  # the 30th of February, 24:00, a leap second; beyond the years 1 to 9999
+        except (ValueError, OverflowError):  # the 30th of February, a leap second; beyond the years 1 to 9999
             raise ValueError(f"got a date-time that no calendar or clock here has, needs {self.needs}") from None
         spelt = at.isoformat(timespec="microseconds")
         if not self.holds(spelt):

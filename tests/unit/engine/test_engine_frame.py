@@ -16,7 +16,6 @@ from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract
 from flyball.errors import Mistake
 
-
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
