@@ -40,13 +40,21 @@ FEATURES = (
 NAMES = [feature.name for feature in FEATURES]
 GOOD: list[dict[str, Any]] = [
     {
-        **{"age": 30.5, "plan": "gold", "visits": 4, "member": True},
-        **{"asked": "2013-08-01T14:00:00+02:00", "born": "1980-02-29"},
+        "age": 30.5,
+        "plan": "gold",
+        "visits": 4,
+        "member": True,
+        "asked": "2013-08-01T14:00:00+02:00",
+        "born": "1980-02-29",
     },
     {"age": 41.0, "plan": None, "visits": None, "member": False, "asked": None, "born": "1990-01-01T00:00:00"},
     {
-        **{"age": 22.25, "plan": 'q,"ü"', "visits": 0, "member": True},
-        **{"asked": "2013-08-01 12:00:00.5Z", "born": "1990-01-01 12:30"},
+        "age": 22.25,
+        "plan": 'q,"ü"',
+        "visits": 0,
+        "member": True,
+        "asked": "2013-08-01 12:00:00.5Z",
+        "born": "1990-01-01 12:30",
     },
 ]
 COLUMNS = {
