@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from flyball.engine.timestamps import FIRST, LAST, Spelling
+from flyball.engine.timestamps import Spelling
 from flyball.errors import Mistake
 
 #: datetime64[us], UTC where the column has a zone; NaT is missing.
@@ -45,7 +45,7 @@ def stamp_column(name: str, series: Any, spelling: Spelling) -> npt.NDArray[np.o
         raise Mistake(f"column {name!r} holds times with {has}, needs {needs}; convert it by .dt.tz_localize")
     texts = text_of(name, instants(name, values), zoned=spelling.zoned)
     if not all(spelling.holds(text) for text in texts if text):
-        raise Mistake(f"column {name!r} holds times that are not from {FIRST} to {LAST}; make them missing")
+        raise Mistake(f"column {name!r} holds times that are not from {' to '.join(spelling.range)}; make them missing")
     return texts
 
 

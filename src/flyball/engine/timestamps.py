@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 #: spellings of a missing timestamp in a request; the second is what pandas writes.
 MISSING = frozenset({"", "NaT"})
-#: the first and the last instant that 64 bits of nanoseconds hold, which many a column of training is made of.
-FIRST, LAST = "1677-09-21T00:12:43.145225", "2262-04-11T23:47:16.854775"
+#: first and last of the times that 64 bits of nanoseconds hold, which many a column of training is made of; and of those
+#: that they hold in every zone.
+PLAIN = ("1677-09-21T00:12:43.145225", "2262-04-11T23:47:16.854775")
+ZONED = ("1677-09-22T00:12:43.145225", "2262-04-10T23:47:16.854775")
 
 #: without 24:00, which newer Pythons read and older ones do not.
 _SPELLING = re.compile(
@@ -37,7 +39,7 @@ class Spelling:
     @staticmethod
     def of(timezone: str | None, earliest: str | None, latest: str | None) -> Spelling:
         """Of a column by its zone and its range in training: years that nanoseconds cannot hold say it is of wider units."""
-        return Spelling(zoned=timezone is not None, wide=(earliest or FIRST) < "1677" or (latest or FIRST) >= "2263")
+        return Spelling(zoned=timezone is not None, wide=(earliest or "1677") < "1677" or (latest or "1677") >= "2263")
 
     @property
     def needs(self) -> str:
@@ -45,6 +47,11 @@ class Spelling:
         if self.zoned:
             return 'a date-time with "Z" or an offset, for example "2013-08-01T12:00:00Z"'
         return 'a date-time without a zone, as in training, for example "2013-08-01T12:00:00"'
+
+    @property
+    def range(self) -> tuple[str, str]:
+        """First and last of the times that are taken, where not all are; in UTC where there are zones."""
+        return ZONED if self.zoned else PLAIN
 
     def canonical(self, text: str) -> str:
         """The one spelling of the instant; "" of a missing one. What is finer than a microsecond is cut off.
@@ -66,12 +73,13 @@ class Spelling:
             raise ValueError(f"got a date-time that no calendar or clock here has, needs {self.needs}") from None
         spelt = at.isoformat(timespec="microseconds")
         if not self.holds(spelt):
-            raise ValueError(f"got a date-time out of range, needs one from {FIRST} to {LAST}")
+            raise ValueError(f"got a date-time out of range, needs one from {' to '.join(self.range)}")
         return f"{spelt}Z" if self.zoned else spelt
 
     def holds(self, spelt: str) -> bool:
         """Whether a canonical text, with or without its zone, lies in the range that is taken."""
-        return self.wide or FIRST <= spelt.removesuffix("Z") <= LAST
+        first, last = self.range
+        return self.wide or first <= spelt.removesuffix("Z") <= last
 
 
 def respell(categories: npt.NDArray[Any], columns: Iterable[tuple[int, Spelling]]) -> bool:

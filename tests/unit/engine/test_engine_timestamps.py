@@ -22,7 +22,7 @@ from flyball.engine.infer import infer_contract
 from flyball.engine.rebuild import describe, rebuilt
 from flyball.engine.rows import few_rows
 from flyball.engine.session import as_table
-from flyball.engine.timestamps import FIRST, LAST, Spelling
+from flyball.engine.timestamps import PLAIN, ZONED, Spelling
 
 ASKED = Feature(name="asked", kind="timestamp", nullable=True, timezone="Europe/Berlin")
 BORN = Feature(name="born", kind="timestamp", nullable=False)
@@ -151,18 +151,27 @@ def test_a_missing_time_is_refused_where_training_saw_none(value: Any, got: str)
 )
 def test_years_that_nanoseconds_cannot_hold_are_refused_unless_training_had_such(text: str) -> None:
     """What a column of datetime64[ns] cannot hold would end in an error of the model."""
-    assert message(ASKED, text) == f"got a date-time out of range, needs one from {FIRST} to {LAST}"
+    assert message(ASKED, text) == f"got a date-time out of range, needs one from {' to '.join(ZONED)}"
     wide = Feature(**{**fields(ASKED), "latest": "9999-12-31T00:00:00.000000Z"})
     assert columns_from_records(contract(wide), [{"asked": text}])["asked"][0].startswith(text[:16])
 
 
-@pytest.mark.parametrize("end", [FIRST, LAST])
-def test_the_range_is_what_nanoseconds_hold(end: str) -> None:
-    """To the microsecond."""
-    frame = pd.DataFrame({"t": pd.to_datetime(["2013-08-01"]).astype("datetime64[ns]")})
+@pytest.mark.parametrize(
+    ("end", "zone"),
+    [
+        *((end, None) for end in PLAIN),
+        *((f"{end}Z", zone) for end in ZONED for zone in ("UTC", "America/New_York", "Pacific/Kiritimati")),
+    ],
+)
+def test_the_range_is_what_nanoseconds_hold(end: str, zone: str | None) -> None:
+    """To the microsecond, or to the day where local time may lie beyond it."""
+    times = pd.Series(pd.to_datetime(["2013-08-01"]).astype("datetime64[ns]")).dt.tz_localize(zone)
+    frame = pd.DataFrame({"t": times})
     of = infer_contract(frame, model="m", task="regression", features=["t"], classes=(), positive=None)
     table = as_table(of.layout, columns_from_records(of, [{"t": end}]))
-    assert rebuilt(of, describe(of, frame), table)["t"][0] == pd.Timestamp(end)
+    got = rebuilt(of, describe(of, frame), table)["t"]
+    assert got[0] == pd.Timestamp(end)
+    assert got.dt.hour[0] == got[0].hour
 
 
 def fields(feature: Feature) -> dict[str, Any]:
