@@ -1,7 +1,9 @@
 """An open load: requests come at a rate, whatever becomes of those before, and each client leaves after a while.
 
 `python -m benchmarks.serving.crowd URL BODY_FILE RATE SECONDS PATIENCE_S` writes one JSON object on stderr, the fields of
-`overload.Crowd`. A client that was answered or refused asks again on its connection; one that left has closed it.
+`overload.Crowd`. A client that was answered or refused asks again on its connection; one that left has closed it. Making
+a connection is part of a client's time. Answers that come after the last request was sent are counted apart: as many would
+have come with nothing else to do.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class Client(asyncio.Protocol):
         status, stays = self._parser.get_status_code(), self._parser.should_keep_alive()
         self._parser = httptools.HttpResponseParser(self)
         if self._leaving is not None:
-            self._done("good" if status == 200 else "refused" if status == 503 else "broken")
+            good = "after" if self._crowd.over else "good"
+            self._done(good if status == 200 else "refused" if status == 503 else "broken")
         if stays:
             self._crowd.idle.append(self)
 
@@ -72,24 +75,33 @@ class Crowding:
     """What all clients count together, and the connections that are free."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(("asked", "good", "refused", "left", "broken"), 0)
+        self.counts = dict.fromkeys(("asked", "good", "after", "refused", "left", "broken"), 0)
         self.idle: list[Client] = []
+        #: no more requests are sent.
+        self.over = False
 
 
 async def run(url: str, body: bytes, rate: float, seconds: float, patience_s: float) -> dict[str, float]:
     parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    host, port = parts.hostname, parts.port
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
     content, crowd, loop = head.encode() + body, Crowding(), asyncio.get_running_loop()
     began = time.perf_counter()
     connecting: set[asyncio.Task[None]] = set()
 
     async def come() -> None:
+        leaves_at = loop.time() + patience_s
         try:
-            _, client = await loop.create_connection(lambda: Client(crowd), parts.hostname, parts.port)
+            async with asyncio.timeout_at(leaves_at):
+                _, client = await loop.create_connection(lambda: Client(crowd), host, port)
+        except TimeoutError:
+            crowd.counts["left"] += 1
         except OSError:
             crowd.counts["broken"] += 1
-            return
-        client.ask(content, patience_s)
+        else:
+            client.ask(content, leaves_at - loop.time())
 
     while (passed := time.perf_counter() - began) < seconds:
         for _ in range(int(passed * rate) - crowd.counts["asked"]):
@@ -101,6 +113,7 @@ async def run(url: str, body: bytes, rate: float, seconds: float, patience_s: fl
                 connecting.add(task)
                 task.add_done_callback(connecting.discard)
         await asyncio.sleep(_BEAT_S)
+    crowd.over = True
     # Who came last has the same time as all others.
     await asyncio.sleep(patience_s + 0.1)
     return {**crowd.counts, "seconds": seconds}

@@ -15,6 +15,8 @@ import orjson
 #: models and peers' environments are kept here from run to run.
 CACHE = Path(tempfile.gettempdir()) / "flyball-bench"
 PEERS = Path(__file__).parents[1] / "peers"
+#: whose versions are told.
+PACKAGES = ("flyball", "uvicorn", "uvloop", "httptools", "orjson", "onnxruntime", "numpy", "scikit-learn", "lightgbm")
 #: pip may take this long for one peer.
 INSTALL_S = 1200.0
 _SHARED = PEERS / "models.txt"
@@ -57,6 +59,7 @@ def versions(interpreter: Path | str, names: Sequence[str]) -> dict[str, str]:
         "found = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
         "print(json.dumps({n: found[n.lower()] for n in sys.argv[1:] if n.lower() in found}))"
     )
+    CACHE.mkdir(parents=True, exist_ok=True)  # where no package of this folder is found in place of an installed one
     done = subprocess.run((str(interpreter), "-c", code, *names), capture_output=True, check=True, cwd=CACHE)
     result: dict[str, str] = orjson.loads(done.stdout)
     return result

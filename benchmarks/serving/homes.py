@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import joblib
 import orjson
 import pandas as pd
 
+from benchmarks.serving import models
+from benchmarks.serving.environments import CACHE, PACKAGES, versions
 from benchmarks.serving.models import FEATURES, rows
 from flyball.engine.bundle import write_bundle
 from flyball.engine.compile import classes_of, compile_model
@@ -23,6 +27,14 @@ from flyball.store import Home, open_database, utcnow
 
 #: rows on which a compiled model must answer as the fitted one.
 PROOF_ROWS = 200
+
+
+def fitted_models() -> Path:
+    """Folder of NAME.joblib for all `models.NAMES`; kept from run to run for the same recipe and packages."""
+    recipe = Path(models.__file__).read_text() + str(versions(sys.executable, PACKAGES))
+    folder = CACHE / f"models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    models.fit_into(folder)
+    return folder
 
 
 def bundle_files(fitted_file: Path, name: str) -> dict[str, bytes]:
@@ -61,6 +73,17 @@ def deployed(folder: Path, fitted_file: Path, name: str, files: dict[str, bytes]
         deploy(tx, record, replaces=None, who="benchmark", why="to be measured")
     database.close()
     return home
+
+
+def segments(home: Home) -> list[Path]:
+    """The files of its workers' journals."""
+    return list(home.journal.glob("*.jsonl"))
+
+
+def forget_journal(home: Home) -> None:
+    """Gigabytes, and nobody carries them into a lake here."""
+    for segment in segments(home):
+        segment.unlink()
 
 
 def _contract(model: Any, name: str, frame: pd.DataFrame) -> Contract:

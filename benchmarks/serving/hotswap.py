@@ -8,9 +8,10 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from benchmarks.serving import servers
-from benchmarks.serving.cases import FLYBALL, SWAPPING, Case, Loading, Measured, Site, flyball_request, scraped
+from benchmarks.serving.cases import FLYBALL, SWAPPING, Case, Loading, Measured, Site, flyball_request
+from benchmarks.serving.homes import forget_journal
 from benchmarks.serving.load import Broken, Load
-from benchmarks.serving.servers import Server, first_answer
+from benchmarks.serving.servers import Server, first_answer, scraped
 from flyball.engine.bundle import write_bundle
 from flyball.registry.live import current, deploy
 from flyball.store import Home, open_database
@@ -44,8 +45,7 @@ def measure_swaps(case: Case, site: Site, loading: Loading, rounds: int) -> Meas
         elif missing := {str(number) for turn in range(rounds) for number in _of_round(turn)} - _answered(server):
             faults[SWAPPING] = f"versions {', '.join(sorted(missing))} never answered"
         resident_mb = servers.resident_mb(server.pid)
-    for segment in home.journal.glob("*.jsonl"):
-        segment.unlink()
+    forget_journal(home)
     rounds_of = {FLYBALL: tuple(calm), SWAPPING: tuple(swapped)}
     return Measured(rounds=rounds_of, faults=faults, resident_mb=resident_mb, shadow_scored=None)
 

@@ -8,9 +8,11 @@ import signal
 import statistics
 import threading
 import time
+from dataclasses import dataclass
 
 from benchmarks.serving import servers
 from benchmarks.serving.cases import Case, flyball_request
+from benchmarks.serving.homes import forget_journal
 from benchmarks.serving.load import Request
 from flyball.serving.options import Options
 from flyball.serving.sockets import address, bind
@@ -18,6 +20,7 @@ from flyball.serving.supervisor import fresh_metrics, supervise, worker_children
 from flyball.serving.worker import metrics_folder
 from flyball.store import Home
 
+#: how many the median is taken of.
 DEATHS = 3
 #: a fresh connection is made this often.
 EVERY_S = 0.01
@@ -25,8 +28,22 @@ EVERY_S = 0.01
 GROWN_UP_S = 10.5
 
 
-def measure_replacement(case: Case, home: Home) -> float:
-    """Seconds; the median of several deaths under a real supervisor."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """How long the deaths of an only worker left nobody to answer."""
+
+    #: from each death by SIGKILL to the first answer over a connection made since, seconds.
+    taken_s: tuple[float, ...]
+    #: why the figures say nothing.
+    fault: str | None
+
+    def median_s(self) -> float | None:
+        """None where nothing can be said."""
+        return None if self.fault or not self.taken_s else statistics.median(self.taken_s)
+
+
+def measure_replacement(case: Case, home: Home, deaths: int) -> Replacement:
+    """`deaths` of the only worker under a real supervisor."""
     fresh_metrics(metrics_folder(home))
     listening = bind("127.0.0.1", 0)
     request = flyball_request(case, address(listening)[1])
@@ -35,21 +52,24 @@ def measure_replacement(case: Case, home: Home) -> float:
     children = worker_children(home, listening, 1, Options())
     supervisor = threading.Thread(target=supervise, args=(children,), kwargs={"stop": stop, "log": log.append})
     supervisor.start()
+    taken: list[float] = []
+    fault = None
     try:
         _first_answer(request)
-        taken = []
-        for _ in range(DEATHS):
+        for _ in range(deaths):
             time.sleep(GROWN_UP_S)
             os.kill(_newest(log), signal.SIGKILL)
             died_at = time.perf_counter()
             _first_answer(request)
             taken.append(time.perf_counter() - died_at)
+    except servers.NotServing as error:
+        fault = str(error)
     finally:
         stop.set()
         supervisor.join()
-    for segment in home.journal.glob("*.jsonl"):
-        segment.unlink()
-    return statistics.median(taken)
+        listening.close()
+    forget_journal(home)
+    return Replacement(taken_s=tuple(taken), fault=fault)
 
 
 def _first_answer(request: Request) -> None:

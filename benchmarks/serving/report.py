@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.serving.cases import ALONE, BARE, ECHO, FLYBALL, NATIVE, SHADOW, SWAPPING, Case, Measured
 from benchmarks.serving.claims import RATE, Claim, ratio
 from benchmarks.serving.load import Load
+from benchmarks.serving.overload import HEAVY, Overload, Round
 from benchmarks.serving.peers import PEERS, Prepared
 
 TITLES = {
@@ -43,6 +44,7 @@ class Run:
     generator: str
     versions: Mapping[str, str]
     measured: Mapping[Case, Measured]
+    overload: Overload
     claims: Sequence[Claim]
     peers: Sequence[Prepared]
     #: peer -> why it could not be used.
@@ -83,6 +85,7 @@ def _lines(run: Run) -> Iterator[str]:
     yield "between machines and hours."
     for case, measured in run.measured.items():
         yield from _case(case, measured)
+    yield from _crowds(run.overload)
     yield ""
     yield "## Peers"
     yield ""
@@ -100,6 +103,36 @@ def _case(case: Case, measured: Measured) -> Iterator[str]:
     yield ""
     heads = ("server", "requests/s", *(("rows/s",) if case.rows > 1 else ()), "of echo", "p50 ms", "p99 ms", "spread")
     yield from _table(heads, (_figures(case, measured, name) for name in measured.rounds))
+
+
+def _crowds(overload: Overload) -> Iterator[str]:
+    """Peak and crowd round by round: each crowd came at twice the rate of its own round's peak."""
+    yield ""
+    yield f"### {HEAVY.name}"
+    yield ""
+    yield "Round by round; what was answered after the last request was sent is no goodput."
+    yield ""
+    if overload.fault:
+        yield f"Invalid: {overload.fault}."
+        yield ""
+    heads = (
+        "round",
+        "peak, requests/s",
+        "asked/s",
+        "in time/s",
+        "after the last/s",
+        "refused/s",
+        "left/s",
+        "goodput of peak",
+    )
+    yield from _table(heads, (_crowd(number, each) for number, each in enumerate(overload.rounds, start=1)))
+
+
+def _crowd(number: int, each: Round) -> tuple[str, ...]:
+    crowd = each.crowd
+    counts = (crowd.asked, crowd.good, crowd.after, crowd.refused, crowd.left)
+    rates = (f"{count / crowd.seconds:,.1f}" for count in counts)
+    return (str(number), f"{each.peak.requests_per_s:,.1f}", *rates, f"{each.goodput():.3f}")
 
 
 def _figures(case: Case, measured: Measured, name: str) -> tuple[str, ...]:

@@ -6,14 +6,11 @@ Exit code 1 where a figure of Flyball's is invalid; a target that was not met is
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from benchmarks.serving import environments, models, report
@@ -26,33 +23,39 @@ from benchmarks.serving.cases import (
     SHADOW,
     SWAPS,
     Case,
+    Loading,
     Measured,
     Site,
-    measure,
 )
 from benchmarks.serving.claims import claims
-from benchmarks.serving.homes import bundle_files, deployed, native_bundle_files
+from benchmarks.serving.homes import bundle_files, deployed, fitted_models, native_bundle_files
 from benchmarks.serving.hotswap import measure_swaps
-from benchmarks.serving.load import Load, Request, load, tool
+from benchmarks.serving.load import tool
+from benchmarks.serving.overload import HEAVY, measure_overload
 from benchmarks.serving.peers import FASTAPI, PEERS, Prepared, prepare
+from benchmarks.serving.replacement import DEATHS, measure_replacement
+from benchmarks.serving.rounds import loading_for, measure
 from benchmarks.serving.start import measure_start
 from flyball.store import Home
 
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
-#: whose versions are told.
-PACKAGES = ("flyball", "uvicorn", "uvloop", "httptools", "orjson", "onnxruntime", "numpy", "scikit-learn", "lightgbm")
 
 
 def main(argv: Sequence[str]) -> int:
     arguments = _parse(argv)
     load_before = os.getloadavg()[0]
-    rounds, seconds = (3, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
+    rounds, seconds = (1, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
     peers, skipped = _prepared(_wanted(arguments))
     with tempfile.TemporaryDirectory(prefix="flyball-bench-") as folder:
         site = Site(homes=_homes(Path(folder)), peers=peers, folder=Path(folder))
+        home, loading = site.homes[LIGHTGBM_16.model, FLYBALL], loading_for(seconds)
         _say("a worker's start")
-        start = measure_start(LIGHTGBM_16, site.homes[LIGHTGBM_16.model, FLYBALL], site.folder)
-        measured = {case: _measured(case, site, rounds, seconds) for case in (*CASES, SWAPS)}
+        start = measure_start(LIGHTGBM_16, home, site.folder)
+        _say("a killed worker's replacement")
+        replacement = measure_replacement(LIGHTGBM_16, home, 1 if arguments.quick else DEATHS)
+        measured = {case: _measured(case, site, loading, rounds) for case in (*CASES, SWAPS)}
+        _say(HEAVY.name)
+        overload = measure_overload(site, loading, rounds)
     run = report.Run(
         at=datetime.now(UTC),
         machine=report.machine(),
@@ -60,9 +63,10 @@ def main(argv: Sequence[str]) -> int:
         rounds=rounds,
         seconds=seconds,
         generator=tool(),
-        versions=environments.versions(sys.executable, PACKAGES),
+        versions=environments.versions(sys.executable, environments.PACKAGES),
         measured=measured,
-        claims=claims({case.name: found for case, found in measured.items()}, start),
+        overload=overload,
+        claims=claims({case.name: found for case, found in measured.items()}, start, replacement, overload),
         peers=peers,
         skipped=skipped,
     )
@@ -71,7 +75,8 @@ def main(argv: Sequence[str]) -> int:
     if not arguments.quick:
         RESULTS.write_text(text)
         _say(f"written to {RESULTS}")
-    return 1 if any({case.kind, *case.variants} & found.faults.keys() for case, found in measured.items()) else 0
+    faulty = any({case.kind, *case.variants} & found.faults.keys() for case, found in measured.items())
+    return 1 if faulty or replacement.fault or overload.fault else 0
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -79,7 +84,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--peers", help=f"of {names}, with commas between; else fastapi and those installed before")
     parser.add_argument("--all-peers", action="store_true", help="install and measure all of them (3 GB)")
-    parser.add_argument("--quick", action="store_true", help="rounds of one second; RESULTS.md is left alone")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of a second, with FastAPI alone unless peers are named; RESULTS.md is left alone",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="odd, for the median; default %(default)s")
     parser.add_argument("--seconds", type=int, default=3, help="of one round; default %(default)s")
     arguments = parser.parse_args(argv)
@@ -94,13 +103,14 @@ def _wanted(arguments: argparse.Namespace) -> list[str]:
         return [peer.name for peer in PEERS]
     if arguments.peers is not None:
         return [name for name in arguments.peers.split(",") if name]
+    if arguments.quick:
+        return [FASTAPI.name]
     return [peer.name for peer in PEERS if peer is FASTAPI or environments.is_installed(peer.name)]
 
 
 def _prepared(wanted: Sequence[str]) -> tuple[list[Prepared], dict[str, str]]:
     """Peers ready to serve, and those that cannot be, with the reason."""
     ready, skipped = [], {}
-    environments.CACHE.mkdir(parents=True, exist_ok=True)
     for peer in PEERS:
         if peer.name in wanted:
             _say(f"preparing {peer.title}")
@@ -114,40 +124,26 @@ def _prepared(wanted: Sequence[str]) -> tuple[list[Prepared], dict[str, str]]:
 
 def _homes(folder: Path) -> dict[tuple[str, str], Home]:
     """One home for each model and kind of worker, so that their journals and counters keep apart."""
-    fitted = _fitted()
+    fitted = fitted_models()
     homes = {}
     for name in models.NAMES:
         _say(f"compiling {name}")
         file = fitted / f"{name}.joblib"
         compiled = bundle_files(file, name)
         for kind in sorted(
-            {kind for case in (*CASES, SWAPS) if case.model == name for kind in (case.kind, *case.variants)}
+            {kind for case in (*CASES, SWAPS, HEAVY) if case.model == name for kind in (case.kind, *case.variants)}
         ):
             files = native_bundle_files(file, name) if kind in (NATIVE, ALONE) else compiled
             homes[name, kind] = deployed(folder / f"{name}-{kind}", file, name, files, shadow=kind == SHADOW)
     return homes
 
 
-def _fitted() -> Path:
-    """Folder of the fitted models; kept from run to run for the same recipe and packages."""
-    recipe = Path(models.__file__).read_text() + str(environments.versions(sys.executable, PACKAGES))
-    folder = environments.CACHE / f"models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    models.fit_into(folder)
-    return folder
-
-
-def _measured(case: Case, site: Site, rounds: int, seconds: int) -> Measured:
+def _measured(case: Case, site: Site, loading: Loading, rounds: int) -> Measured:
     _say(case.name)
-    found = (measure_swaps if case is SWAPS else measure)(
-        case, site, partial(_load, seconds, shutil.which("wrk")), rounds
-    )
+    found = (measure_swaps if case is SWAPS else measure)(case, site, loading, rounds)
     for server, fault in found.faults.items():
         _say(f"  {server}: {fault}")
     return found
-
-
-def _load(seconds: int, wrk: str | None, request: Request, case: Case) -> Load:
-    return load(request, connections=case.connections, seconds=max(seconds, case.least_s), wrk=wrk)
 
 
 def _say(what: str) -> None:

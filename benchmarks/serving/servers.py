@@ -116,6 +116,17 @@ def get(server: Server, path: str) -> bytes:
     return _exchange(server.port, "GET", path, None)[1]
 
 
+def scraped(server: Server) -> dict[str, float]:
+    """The samples of /metrics: name with labels -> value."""
+    lines = get(server, "/metrics").decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def total(samples: Mapping[str, float], *parts: str) -> float:
+    """The sum of all samples whose names hold all `parts`."""
+    return sum(value for name, value in samples.items() if all(part in name for part in parts))
+
+
 def first_answer(server: Server, request: Request) -> bytes:
     """The body of the first 200, whatever the server says while it loads its model. Raises `NotServing`."""
     deadline, said = time.perf_counter() + PATIENCE_S, "nothing"

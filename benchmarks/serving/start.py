@@ -9,7 +9,6 @@ from pathlib import Path
 
 from benchmarks.serving import servers
 from benchmarks.serving.cases import Case, flyball_request
-from benchmarks.serving.replacement import measure_replacement
 from flyball.store import Home
 
 STARTS = 5
@@ -27,8 +26,6 @@ class Start:
     modules: int
     #: those of `UNWANTED` among them.
     unwanted: tuple[str, ...]
-    #: from a worker's death by SIGKILL to the first answer of the one that takes its place, seconds; median.
-    replaced_s: float
 
 
 def measure_start(case: Case, home: Home, folder: Path) -> Start:
@@ -36,12 +33,7 @@ def measure_start(case: Case, home: Home, folder: Path) -> Start:
     _first_answer_s(case, home, folder / "imports.log", {"PYTHONPROFILEIMPORTTIME": "1"})
     imported = _imported((folder / "imports.log").read_text())
     unwanted = tuple(name for name in UNWANTED if name in imported)
-    return Start(
-        first_answer_s=statistics.median(taken),
-        modules=len(imported),
-        unwanted=unwanted,
-        replaced_s=measure_replacement(case, home),
-    )
+    return Start(first_answer_s=statistics.median(taken), modules=len(imported), unwanted=unwanted)
 
 
 def _first_answer_s(case: Case, home: Home, log: Path, extra_env: dict[str, str] | None) -> float:

@@ -109,7 +109,7 @@ class Client:
 
     def _post(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        data = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        data = orjson.dumps(body, _as_text, orjson.OPT_SERIALIZE_NUMPY)
         status, value = self._send("POST", path, data, headers, repeat=idempotency_key is not None)
         if status >= 400:
             raise Rejected(status, value if isinstance(value, dict) else {})
@@ -135,6 +135,13 @@ class Client:
                 time.sleep(0.05)
                 continue
             return response.status, _parsed(content)
+
+
+def _as_text(value: Any) -> str | None:
+    """A pandas.Timestamp, which orjson does not know for the datetime it is; NaT is null."""
+    if isinstance(value, datetime):
+        return value.isoformat() if value == value else None
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _parsed(content: bytes) -> Any:

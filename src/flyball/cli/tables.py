@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flyball.engine.check import columns_from_records
-from flyball.engine.contract import Columns, Contract
+from flyball.engine.contract import Columns, Contract, Kind
 from flyball.engine.frame import columns_from_frame
 from flyball.errors import Mistake
 
@@ -95,8 +95,20 @@ def _typed(piece: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     for feature in contract.features:
         if feature.name in piece:
             text = piece[feature.name]
-            typed[feature.name] = text.replace("", None) if feature.kind == "category" else _numbers(text)
-    return pd.DataFrame(typed)
+            typed[feature.name] = _TYPED.get(feature.kind, _numbers)(text)
+    table = pd.DataFrame(typed, index=piece.index)
+    table.index += 1  # as people count, in what is said of them
+    return table
+
+
+def _texts(text: pd.Series[str]) -> pd.Series[str]:
+    return text.replace("", None)
+
+
+def _times(text: pd.Series[str]) -> pd.Series[str]:
+    """Still texts, read where their column's zone is known."""
+    cells = text.str.strip()
+    return cells.mask(cells.isin(_MISSING), None)
 
 
 def _numbers(text: pd.Series[str]) -> pd.Series[float]:
@@ -106,6 +118,10 @@ def _numbers(text: pd.Series[str]) -> pd.Series[float]:
     if wrong.any():
         raise Mistake(f"row {int(text.index[wrong][0]) + 1}: column {text.name!r} needs a number, got text")
     return numbers
+
+
+#: how a cell of a kind is read; all others are numbers.
+_TYPED: Mapping[Kind, Callable[[Any], Any]] = {"category": _texts, "timestamp": _times}
 
 
 def _objects(source: Path, lines: Any) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from flyball.engine.check import fits
 from flyball.engine.contract import Columns, Contract, Layout, Table
 from flyball.engine.diagnose import read_split
+from flyball.engine.timestamps import respell
 
 
 def columns_from_arrays(contract: Contract, arrays: Mapping[str, npt.NDArray[Any]]) -> Columns:
@@ -42,6 +43,8 @@ def _in_bulk(layout: Layout, arrays: Mapping[str, npt.NDArray[Any]]) -> Table | 
         if arrays[name].dtype.kind != "O":
             return None
         categories[:, index] = arrays[name]
+    if not respell(categories, layout.timestamps):
+        return None
     if not rows or not fits(layout, numbers) or not ((categories != "") | layout.categories_nullable).all():
         return None
     return Table(layout, numbers, categories)

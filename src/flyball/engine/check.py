@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from flyball.engine.contract import Columns, Contract, Layout, Pick, Table
 from flyball.engine.diagnose import Problem, Violation, read_records, read_split
+from flyball.engine.timestamps import respell
 
 __all__ = ["Problem", "Violation", "columns_from_records", "columns_from_split"]
 
@@ -126,9 +127,11 @@ def _categories(layout: Layout, rows: Sequence[Any], pick: Pick) -> npt.NDArray[
     types = set(map(type, flat))
     if not types <= _CATEGORY:
         return None
-    if NoneType not in types and "" not in flat:
+    if NoneType not in types and "" not in flat and not layout.timestamps:
         return np.fromiter(flat, np.object_, len(flat)).reshape(shape)
     matrix = np.fromiter([value or "" for value in flat], np.object_, len(flat)).reshape(shape)
+    if layout.timestamps and not respell(matrix, layout.timestamps):
+        return None
     return matrix if _all((matrix != "") | layout.categories_nullable) else None
 
 

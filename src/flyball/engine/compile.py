@@ -41,6 +41,7 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
     """
     parts = list(parts_of(fitted))
     _check_against(contract, fitted)
+    _refuse_timestamps(fitted, contract)
     for part in parts:
         _refuse_categories_inside_trees(fitted, part)
     from flyball.engine.graph import build_graph  # slow: skl2onnx
@@ -76,6 +77,14 @@ def _check_against(contract: Contract, fitted: Any) -> None:
 
 def _without_blanks(names: Iterable[Any]) -> tuple[str, ...]:
     return tuple(str(name).replace(" ", "_") for name in names)
+
+
+def _refuse_timestamps(fitted: Any, contract: Contract) -> None:
+    """The runtime knows no time, and no converter reads one from text."""
+    if found := [feature.name for feature in contract.features if feature.kind == "timestamp"]:
+        cause = f"no graph takes timestamps, such as its column {found[0]!r}"
+        mend = 'Give the model numbers made of it, such as its hour, or serve it natively: [serving] engine = "auto"'
+        raise CannotCompile(fitted, cause, mend)
 
 
 def _refuse_categories_inside_trees(fitted: Any, part: Any) -> None:

@@ -14,14 +14,19 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Kind = Literal["number", "integer", "boolean", "category"]
+from flyball.engine.timestamps import Spelling
+
+Kind = Literal["number", "integer", "boolean", "category", "timestamp"]
 Task = Literal["binary", "multiclass", "regression"]
 #: what the fitted model's own class labels are.
 LabelKind = Literal["text", "integer", "number", "boolean"]
 
 #: name -> one array per feature, all of one length: float32 for number, integer and boolean (NaN = missing),
-#: object arrays of str for category (missing = "").
+#: object arrays of str for category and timestamp (missing = ""), the latter in the spelling of `engine.timestamps`.
 Columns = Mapping[str, npt.NDArray[Any]]
+
+#: kinds that travel as text.
+_TEXTS: frozenset[Kind] = frozenset({"category", "timestamp"})
 
 _LABELS: Mapping[LabelKind, Callable[[str], str | int | float | bool]] = {
     "text": str,
@@ -47,6 +52,11 @@ class Feature:
     high: float | None = None
     #: values seen in training (categories), most frequent first, at most 1,000; others are answered, as unseen.
     levels: tuple[str, ...] = ()
+    #: zone of a timestamp's column in training, by name; None: it had none, and its texts have none.
+    timezone: str | None = None
+    #: range seen in training (timestamps), in the spelling of `engine.timestamps`.
+    earliest: str | None = None
+    latest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +112,15 @@ class Layout:
     names: tuple[str, ...]
     #: number, integer and boolean features: the columns of `Table.numbers`.
     numbers: tuple[str, ...]
-    #: category features: the columns of `Table.categories`.
+    #: category and timestamp features: the columns of `Table.categories`.
     categories: tuple[str, ...]
     #: name -> (is a number, column of its block).
     place: Mapping[str, tuple[bool, int]]
     #: columns of `Table.numbers` that hold integers, and those that hold booleans.
     integers: npt.NDArray[np.intp]
     booleans: npt.NDArray[np.intp]
+    #: columns of `Table.categories` that hold timestamps, and what their texts must be.
+    timestamps: tuple[tuple[int, Spelling], ...]
     #: shape (numbers,) and (categories,): which columns may be missing.
     numbers_nullable: npt.NDArray[np.bool_]
     categories_nullable: npt.NDArray[np.bool_]
@@ -121,8 +133,8 @@ class Layout:
 
     @staticmethod
     def of(features: tuple[Feature, ...]) -> Layout:
-        numbers = [feature for feature in features if feature.kind != "category"]
-        categories = [feature for feature in features if feature.kind == "category"]
+        numbers = [feature for feature in features if feature.kind not in _TEXTS]
+        categories = [feature for feature in features if feature.kind in _TEXTS]
         place = {feature.name: (True, index) for index, feature in enumerate(numbers)}
         place |= {feature.name: (False, index) for index, feature in enumerate(categories)}
         names = tuple(feature.name for feature in features)
@@ -136,6 +148,11 @@ class Layout:
             place=place,
             integers=np.array([i for i, feature in enumerate(numbers) if feature.kind == "integer"], dtype=np.intp),
             booleans=np.array(booleans, dtype=np.intp),
+            timestamps=tuple(
+                (index, Spelling.of(feature.timezone, feature.earliest, feature.latest))
+                for index, feature in enumerate(categories)
+                if feature.kind == "timestamp"
+            ),
             numbers_nullable=np.array([feature.nullable for feature in numbers], dtype=np.bool_),
             categories_nullable=np.array([feature.nullable for feature in categories], dtype=np.bool_),
             of_record=(pick(number_names), pick(category_names)),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from flyball.engine.contract import Contract, Feature, Kind, Table
+from flyball.engine.timestamps import MISSING, Spelling, respell
 from flyball.errors import Mistake
 
 #: problems kept with their text; the others are counted.
@@ -28,6 +29,7 @@ _NEEDS: Mapping[Kind, str] = {
     "integer": "an integer",
     "boolean": "true or false",
     "category": "text",
+    "timestamp": "a date-time as text",
 }
 
 
@@ -158,13 +160,15 @@ def _fault(feature: Feature, value: Any) -> str | None:
     if _missing(feature.kind, value):
         if feature.nullable:
             return None
-        got = "null" if value is None else "an empty text" if value == "" else "NaN"
+        got = "null" if value is None else "an empty text" if value == "" else "NaT" if value == "NaT" else "NaN"
         return f"got {got}, needs {_NEEDS[feature.kind]}: no value was missing in training"
     if feature.kind == "category":
         if isinstance(value, str):
             return None
         quoted = " (give it as text)" if _is_number(value) else ""
         return f"got {_type_name(value)}, needs text{quoted}"
+    if feature.kind == "timestamp":
+        return _fault_of_timestamp(feature, value)
     if feature.kind == "boolean":
         fits = isinstance(value, bool | np.bool_) or (_is_number(value) and value in (0, 1))
         return None if fits else f"got {_type_name(value)}, needs true or false"
@@ -181,10 +185,21 @@ def _fault_of_number(kind: Kind, value: Any) -> str | None:
     return None
 
 
+def _fault_of_timestamp(feature: Feature, value: Any) -> str | None:
+    spelling = Spelling.of(feature.timezone, feature.earliest, feature.latest)
+    if not isinstance(value, str):
+        return f"got {_type_name(value)}, needs text: {spelling.needs}"
+    try:
+        spelling.canonical(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _missing(kind: Kind, value: Any) -> bool:
-    """null, NaN, and for a category an empty text."""
+    """null, NaN, for a category an empty text, and for a timestamp also NaT."""
     if isinstance(value, str):
-        return kind == "category" and not value
+        return value in MISSING if kind == "timestamp" else kind == "category" and not value
     return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
@@ -215,4 +230,5 @@ def _table(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> Table:
     for index, row in enumerate(rows):
         numbers[index] = [math.nan if row[name] is None else row[name] for name in layout.numbers]
         categories[index] = [row[name] if isinstance(row[name], str) else "" for name in layout.categories]
+    respell(categories, layout.timestamps)
     return Table(layout, numbers, categories)

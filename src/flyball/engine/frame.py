@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flyball.engine.contract import Columns, Contract, Table
+from flyball.engine.datetimes import stamp_column
 from flyball.errors import Mistake
 
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ def columns_from_frame(contract: Contract, frame: pd.DataFrame) -> Columns:
             raise Mistake(f"the table lacks column {name!r}; it has {', '.join(map(str, frame.columns))}")
     numbers = np.empty((len(frame), len(layout.numbers)), dtype=np.float32)
     categories = np.empty((len(frame), len(layout.categories)), dtype=np.object_)
+    spellings = dict(layout.timestamps)
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
         for name, (is_number, index) in layout.place.items():
             if is_number:
                 numbers[:, index] = number_column(name, frame[name])
+            elif index in spellings:
+                categories[:, index] = stamp_column(name, frame[name], spellings[index])
             else:
                 categories[:, index] = text_column(name, frame[name])
     return Table(layout, numbers, categories)

@@ -154,6 +154,8 @@ def _require_element(name: str, element: int, feature: Feature) -> None:
             f"the graph's input {name!r} takes {_word(element)}; make it one of {', '.join(map(_word, _TAKEN))}"
         )
     has = f"the graph's input {name!r} takes {_word(element)}, and column {feature.name!r} holds"
+    if feature.kind == "timestamp":
+        raise Mistake(f"{has} times, which no graph takes; give it numbers made of them, such as the hour")
     if (element == TensorProto.STRING) is not (feature.kind == "category"):
         what = "text" if feature.kind == "category" else "numbers"
         raise Mistake(f"{has} {what}; change the column in the table, or put the encoding into the graph")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flyball.engine.contract import Contract, Feature, Kind, LabelKind, Task
+from flyball.engine.datetimes import instants, text_of, zone_of
 from flyball.errors import Mistake
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def infer_contract(
     """What `frame`, the rows of training, says about each of `features`, in their order.
 
     `classes` are the model's, in its own order (`compile.classes_of`), `label_kind` what they are there
-    (`label_kind_of`). Raises `Mistake` naming the column that no contract can hold: a date, a nested value, a mixture
-    of text and numbers.
+    (`label_kind_of`). Raises `Mistake` naming the column that no contract can hold: a duration, a nested value, a
+    mixture of text and numbers.
     """
     _check_classes(model, task, tuple(classes), positive)
     _check_features(model, frame, list(features))
@@ -107,6 +109,8 @@ def _feature(name: str, series: Any) -> Feature:
         present = present[present != ""]
         levels = tuple(str(level) for level in present.value_counts().index[:MAX_LEVELS])
         return Feature(name=name, kind=kind, nullable=len(present) < len(series), levels=levels)
+    if kind == "timestamp":
+        return _timestamp(name, present, nullable=len(present) < len(series))
     values = present.to_numpy(dtype=np.float64)
     if (np.abs(values) > np.finfo(np.float32).max).any():
         raise Mistake(f"column {name!r} holds infinite values, or beyond 3.4e38; make them missing before training")
@@ -117,6 +121,13 @@ def _feature(name: str, series: Any) -> Feature:
         low=float(values.min()) if len(values) else None,
         high=float(values.max()) if len(values) else None,
     )
+
+
+def _timestamp(name: str, present: Any, *, nullable: bool) -> Feature:
+    zone, times = zone_of(name, present), instants(name, present)
+    ends = np.array([times.min(), times.max()] if len(times) else [], dtype=times.dtype)
+    earliest, latest = text_of(name, ends, zoned=zone is not None) if len(ends) else (None, None)
+    return Feature(name=name, kind="timestamp", nullable=nullable, timezone=zone, earliest=earliest, latest=latest)
 
 
 def _kind(name: str, series: Any) -> Kind:
@@ -130,8 +141,11 @@ def _kind(name: str, series: Any) -> Kind:
         return "integer"
     if types.is_float_dtype(dtype):
         return "number"
+    if types.is_datetime64_any_dtype(dtype) and series.dtype != "category":
+        return "timestamp"
     if types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
-        raise Mistake(f"column {name!r} holds {dtype}; give the model numbers made of it, such as its hour or its age")
+        held = f"categories of {dtype}" if series.dtype == "category" else dtype
+        raise Mistake(f"column {name!r} holds {held}; give the model numbers made of it, such as its hours or its age")
     if isinstance(dtype, pd.StringDtype) and series.notna().any():
         return "category"
     return _kind_of_values(name, {type(value) for value in series.dropna()})
@@ -148,8 +162,12 @@ def _kind_of_values(name: str, found: set[type]) -> Kind:
         return "integer"
     if all(issubclass(item, int | float | np.number) and item is not bool for item in found):
         return "number"
+    if len(found) == 1 and issubclass(next(iter(found)), date):  # a datetime and a pandas.Timestamp are dates too
+        return "timestamp"
     names = ", ".join(sorted(item.__name__ for item in found))
-    raise Mistake(f"column {name!r} holds values of type {names}; make it numbers, booleans or text before training")
+    raise Mistake(
+        f"column {name!r} holds values of type {names}; make it numbers, booleans, text or times before training"
+    )
 
 
 def _example(frame: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, Any]:
@@ -158,13 +176,16 @@ def _example(frame: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, An
     missing = head.isna()
     at = int(missing.sum(axis=1).to_numpy().argmin())
     return {
-        feature.name: None if missing[feature.name].iloc[at] else _plain(feature, head[feature.name].iloc[at])
+        feature.name: None if missing[feature.name].iloc[at] else _plain(feature, head[feature.name].iloc[[at]])
         for feature in features
     }
 
 
-def _plain(feature: Feature, value: Any) -> Any:
-    """As JSON would hold it."""
+def _plain(feature: Feature, series: Any) -> Any:
+    """A column's only value, as JSON would hold it."""
+    if feature.kind == "timestamp":
+        return text_of(feature.name, instants(feature.name, series), zoned=feature.timezone is not None)[0]
+    value = series.iloc[0]
     if feature.kind == "category":
         return str(value) or None
     if feature.kind == "boolean":

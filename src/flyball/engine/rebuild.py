@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from flyball.engine.contract import Contract, Kind, Table
+from flyball.engine.contract import Contract, Feature, Kind, Table
+from flyball.engine.datetimes import series_of
 from flyball.errors import Mistake
 
 
@@ -22,13 +24,15 @@ class Column:
     """How one feature was held in training."""
 
     name: str
-    #: pandas' name of it: float64, int64, bool, str, category, object.
+    #: pandas' name of it: float64, int64, bool, str, category, datetime64[us, Europe/Berlin], object.
     dtype: str
     #: of a `category` column: its values, in order.
     categories: tuple[Any, ...] | None = None
     ordered: bool = False
     #: an object column's missing value is None, and not NaN.
     none: bool = False
+    #: what an object column of times holds.
+    times: Literal["date", "datetime", "Timestamp"] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,17 +52,16 @@ def rebuilt(contract: Contract, columns: Sequence[Column], table: Table) -> pd.D
     """`table` as a frame in the dtypes of training. A value that a `category` column never had is missing."""
     found: dict[str, Any] = {}
     for column, feature in zip(columns, contract.features, strict=True):
-        values = table[column.name]
-        found[column.name] = (
-            _texts(column, values) if feature.kind == "category" else _numbers(column, feature.kind, values)
-        )
+        found[column.name] = _column(column, feature, table[column.name])
     return pd.DataFrame(found, columns=list(contract.names()))
 
 
 def rounded(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The rows as they can be asked for: numbers in the precision of float32, everything else as it is."""
-    numbers = {name: frame[name] for name in names if frame[name].dtype.kind in "iuf"}
-    return frame.assign(**{name: column.astype("float32").astype(column.dtype) for name, column in numbers.items()})
+    """The rows as they can be asked for: numbers in the precision of float32, times in microseconds."""
+    numbers = {name: frame[name].astype("float32") for name in names if frame[name].dtype.kind in "iuf"}
+    nanoseconds = [name for name in names if frame[name].dtype.kind == "M" and "[ns" in str(frame[name].dtype)]
+    coarse = {**numbers, **{name: frame[name].dt.as_unit("us") for name in nanoseconds}}
+    return frame.assign(**{name: column.astype(frame[name].dtype) for name, column in coarse.items()})
 
 
 def _describe(name: str, column: Any) -> Column:
@@ -68,7 +71,33 @@ def _describe(name: str, column: Any) -> Column:
             raise Mistake(f"column {name!r} has categories of {column.cat.categories.dtype}; make them text or numbers")
         return Column(name=name, dtype="category", categories=tuple(levels), ordered=bool(column.cat.ordered))
     missing = column[column.isna()] if column.dtype == object else column.iloc[:0]
-    return Column(name=name, dtype=str(column.dtype), none=len(missing) > 0 and missing.iloc[0] is None)
+    none = len(missing) > 0 and missing.iloc[0] is None
+    return Column(name=name, dtype=str(column.dtype), none=none, times=_times_in(column))
+
+
+def _times_in(column: Any) -> Literal["date", "datetime", "Timestamp"] | None:
+    held = next(iter(column.dropna()), None) if column.dtype == object else None
+    if isinstance(held, pd.Timestamp):
+        return "Timestamp"
+    if isinstance(held, date):
+        return "datetime" if isinstance(held, datetime) else "date"
+    return None
+
+
+def _column(column: Column, feature: Feature, values: npt.NDArray[Any]) -> Any:
+    if feature.kind == "timestamp":
+        return _times(column, series_of(values, feature.timezone))
+    return _texts(column, values) if feature.kind == "category" else _numbers(column, feature.kind, values)
+
+
+def _times(column: Column, times: Any) -> Any:
+    if column.times is None:
+        return times.astype(column.dtype)
+    make = {"date": pd.Timestamp.date, "datetime": pd.Timestamp.to_pydatetime}.get(column.times, pd.Timestamp)
+    nothing = None if column.none else pd.NaT
+    objects = np.empty(len(times), dtype=np.object_)
+    objects[:] = [nothing if time is pd.NaT else make(time) for time in times]
+    return pd.Series(objects, dtype=object)
 
 
 def _texts(column: Column, values: npt.NDArray[np.object_]) -> Any:

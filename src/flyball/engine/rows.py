@@ -34,9 +34,9 @@ _FLOAT_BYTES = 4
 
 
 def few_rows(engine: Engine) -> Rows | None:
-    """A version's way for a few rows; None where its rows are never usual: several classes, or booleans."""
+    """A version's way for a few rows; None where its rows are never usual: several classes, booleans, timestamps."""
     layout = engine.contract.layout
-    if engine.contract.task == "multiclass" or layout.booleans.size or not layout.numbers:
+    if engine.contract.task == "multiclass" or layout.booleans.size or layout.timestamps or not layout.numbers:
         return None
     return Rows(engine)
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 import flyball.engine.graph  # noqa: F401  # skl2onnx, imported in the process that steps are forked from
 from flyball.engine.bundle import write_bundle
-from flyball.engine.contract import Contract, Task
+from flyball.engine.contract import Contract, Kind, Task
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.graph_file import is_graph
 from flyball.engine.infer import infer_contract, kind_of_labels, labels_in
@@ -279,20 +279,23 @@ def _clusters(rows: pd.DataFrame, names: ModelNames, cluster: str | None, timezo
 
 
 def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str) -> bytes:
-    """The reference that drift is judged against: the features and the model's own score, by day, of the newest days."""
+    """The reference that drift is judged against: the features and the model's own score, by day, of the newest days.
+
+    Timestamps are left out: time goes on, and its every value is new.
+    """
     days = _days(trained, names, timezone) if names.timestamp else None
     if days is not None:
         newest = np.isin(days, np.unique(days)[-MAX_BLOCKS:])
         trained, days = trained[newest], days[newest]
     columns = columns_from_frame(engine.contract, trained)
-    features = {item.name: columns[item.name] for item in engine.contract.features}
-    kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features}
+    kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features if item.kind in _KINDS}
+    features = {name: columns[name] for name in kinds}
     score = engine.predict(columns).score
     return reference_bytes(fit_reference({**features, SCORE: score}, {**kinds, SCORE: "number"}, days))
 
 
 #: how a contract's kinds are profiled.
-_KINDS: Mapping[str, Literal["number", "category"]] = {
+_KINDS: Mapping[Kind, Literal["number", "category"]] = {
     "number": "number",
     "integer": "number",
     "boolean": "number",

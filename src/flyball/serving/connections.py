@@ -1,4 +1,4 @@
-"""How long a connection may take, and how many there may be. Looks at records only; `edge` acts on what is found.
+"""How long a connection may take, and how many there may be. Pure; `edge` acts on what is found.
 
 An idle connection has a timer (the keep-alive time) and is not looked at here.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, NamedTuple
+
+from flyball.serving.problem import Problem, later
 
 #: bytes that a request's head may have, and its trailers.
 HEAD_BYTES = 32 * 1024
@@ -93,3 +95,14 @@ def unread(before: Unread, size: int, now_s: float) -> Unread:
 def most_connections(wanted: int, open_files: int) -> int:
     """Connections a worker takes where it may have so many open files: half of them at least, else all but a few."""
     return min(wanted, max(open_files - OTHER_FILES, open_files // 2))
+
+
+def slow_head(limits: Limits) -> Problem:
+    """What is told where `due` says so."""
+    return Problem("slow-head", f"the head was not complete {limits.head_s:g} s after its first byte")
+
+
+def too_many(most: int) -> Problem:
+    """What is told a connection beyond the `most` that a worker takes."""
+    detail = f"this worker has {most} connections, and takes no more; come back soon, or keep fewer open"
+    return later("connections", detail)

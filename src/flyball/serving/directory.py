@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
 from flyball.serving.problem import Problem, later
+from flyball.serving.protocols.dialects import spoken_at
 from flyball.serving.routes import MODEL, VERSION, Found, Table
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Directory:
         self, table: Table, held: Mapping[str, Held], served: Mapping[str, Served], absent: Mapping[str, str]
     ) -> None:
         """`served`: those of `held` that are in memory. `absent`: deployed, but not to be loaded -> why."""
+        self._table = table
         self._held = held
         self._absent = absent
         #: whole path of a predict request -> where it goes.
@@ -47,6 +49,17 @@ class Directory:
             if route.dialect is not None
             for path, model in _paths(route.path, held)
         }
+
+    def model_at(self, path: str) -> str | None:
+        """The deployed model that a path names, loaded or not."""
+        found = self._table.match(path)
+        model = found.model if found else None
+        return model if model in self._held or model in self._absent else None
+
+    def dialect_at(self, path: str) -> Dialect:
+        """The protocol in whose words a request to `path` is refused."""
+        target = self.predict.get(path)
+        return target.dialect if target else spoken_at(path)
 
     def named(self, model: str) -> Held:
         """The model of that name. Raises `Problem` (404, 503)."""

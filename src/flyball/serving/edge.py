@@ -1,5 +1,5 @@
 """uvicorn's HTTP protocol held to limits: of size and time for a head, of memory for what a client sends ahead or does
-not read. What cannot be read as a request is answered, counted and logged like any other refusal.
+not read. What cannot be read as a request (`unreadable`) is answered, counted and logged like any other refusal.
 """
 
 from __future__ import annotations
@@ -8,36 +8,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from flyball.serving.connections import HEAD_BYTES, NOTHING, TOLD, Limits, Seen, Stage, due, unread
-from flyball.serving.problem import Problem, later
-from flyball.serving.served import lines
-from flyball.serving.sockets import reset, unsent
+from flyball.serving.answer import lines
+from flyball.serving.connections import HEAD_BYTES, TOLD, Limits, Seen, Stage, due, slow_head, too_many
+from flyball.serving.flow import SLICE, Flow
+from flyball.serving.unreadable import check_size, no_path, no_proxy, too_large, why, without_upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from uvicorn._types import ASGI3Application
 
     from flyball.serving.app import App
-
-#: bytes parsed before it is asked whether there is enough to do; requests of one slice are kept as they are parsed,
-#: the bytes after it as they came.
-_SLICE = 8 * 1024
+    from flyball.serving.problem import Problem
 
 _BETWEEN, _HEAD, _BODY, _OVER = Stage.BETWEEN, Stage.HEAD, Stage.BODY, Stage.OVER
-
-
-class Flow(FlowControl):
-    """Reading stays paused while `full`, whoever asks for more."""
-
-    full = False
-
-    def resume_reading(self) -> None:
-        if not self.full:
-            super().resume_reading()
 
 
 class _Refused(NamedTuple):
@@ -71,7 +55,6 @@ class Edge(HttpToolsProtocol):
         self._upgrades = False
         #: what is told when the requests before it are answered.
         self._refused: _Refused | None = None
-        self._unread = NOTHING
         #: what is, or was last, being answered by ASGI.
         self._running: RequestResponseCycle | None = None
 
@@ -83,8 +66,7 @@ class Edge(HttpToolsProtocol):
             self._keep_alive()
             return
         self._stage = _OVER
-        detail = f"this worker has {most} connections, and takes no more; come back soon, or keep fewer open"
-        self._refused = _Refused(later("connections", detail))
+        self._refused = _Refused(too_many(most))
         self._say()
         if len(self.connections) > most + TOLD:
             transport.abort()
@@ -99,24 +81,19 @@ class Edge(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE and self._stage is not _OVER and not self.pipeline and not self._held:
+        if len(data) <= SLICE and self._stage is not _OVER and not self.pipeline and not self._held:
             self._feed(data)  # as nearly always
             return
         if self._held:
             data, self._held = self._held + data, b""
-        for start in range(0, len(data), _SLICE):
+        for start in range(0, len(data), SLICE):
             if self._stage is _OVER or self.transport.is_closing():
                 return
             if self.pipeline:
                 self._held = data[start:]
-                self.flow.full = True
-                self.flow.pause_reading()
+                self.flow.hold()
                 return
-            self._feed(data[start : start + _SLICE])
-
-    def resume_writing(self) -> None:
-        self._unread = NOTHING
-        super().resume_writing()
+            self._feed(data[start : start + SLICE])
 
     def on_message_begin(self) -> None:
         self._stage = _HEAD
@@ -127,13 +104,12 @@ class Edge(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Raises `Problem` (431, 405, 400), which comes out of the parser as an error of it."""
-        if self._since_s and _size(self.url, self.headers) > HEAD_BYTES:
-            raise _too_large("head")  # one that came in one piece is shorter than that
+        if self._since_s:  # one that came in one piece is short enough
+            check_size(self.url, self.headers)
         self._upgrades = self.parser.should_upgrade()
         if self._upgrades:
             if self.parser.get_method() == b"CONNECT":
-                headers = [(b"allow", b"GET, HEAD, POST")]
-                raise Problem("method", "this server is no proxy; it takes GET, HEAD, POST", headers=headers)
+                raise no_proxy()
             return
         self._begin()
         self._stage = _BODY
@@ -169,16 +145,13 @@ class Edge(HttpToolsProtocol):
             return
         if self._stage is not _OVER and self._owes():
             self._since_s = now_s  # others keep the time of what is being answered
-        self._unread = unread(self._unread, _waiting(self.transport) if stuck else 0, now_s)
-        match due(Seen(self._stage, self._since_s, self._unread), self._limits, now_s):
+        unread = self.flow.look(now_s)
+        match due(Seen(self._stage, self._since_s, unread), self._limits, now_s):
             case "slow head":
-                detail = f"the head was not complete {self._limits.head_s:g} s after its first byte"
-                self._refuse(Problem("slow-head", detail))
+                self._refuse(slow_head(self._limits))
             case "slow reader":
-                self._flyball.left(self.client, self._unread.size)
-                # Else the kernel would keep what it has, and try on.
-                reset(self.transport.get_extra_info("socket"))
-                self.transport.abort()
+                self._flyball.left(self.client, unread.size)
+                self.flow.cut()
             case "end":
                 self.transport.close()
 
@@ -202,7 +175,7 @@ class Edge(HttpToolsProtocol):
         try:
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError, AttributeError) as error:
-            raise Problem("not-http", "the target of the request line is no path") from error
+            raise no_path() from error
         # What trailers say comes too late to be believed: it must not stand among the headers.
         self.headers = []
 
@@ -214,7 +187,7 @@ class Edge(HttpToolsProtocol):
             self._stay(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._refuse(*_why(error))
+            self._refuse(*why(error))
             return
         if self._stage:
             self._unfinished(len(data))
@@ -224,10 +197,9 @@ class Edge(HttpToolsProtocol):
     def _stay(self, rest: bytes) -> None:
         """Read a request that asks for another protocol, and goes on with `rest`, as if it did not."""
         # The parser has taken it to be without a body, which would be read as the next request.
-        first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        kept = lines((name, value) for name, value in self.headers if name != b"upgrade")
+        head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
         self._upgrades = False
-        self._feed(b"".join((first, *kept, b"\r\n", rest)))
+        self._feed(head + rest)
 
     def _unfinished(self, size: int) -> None:
         """The parser has taken `size` bytes, and is in the midst of a message."""
@@ -236,7 +208,7 @@ class Edge(HttpToolsProtocol):
             return
         self._fruitless += size
         if self._fruitless > HEAD_BYTES:
-            self._refuse(_too_large("head" if self._stage is _HEAD else "trailer"))
+            self._refuse(too_large("head" if self._stage is _HEAD else "trailer"))
 
     def _go_on(self) -> None:
         self.flow.full = False
@@ -265,8 +237,8 @@ class Edge(HttpToolsProtocol):
         own = refused.cycle
         if own is None or not own.response_complete:
             method, path = (own.scope["method"], own.scope["path"]) if own is not None else ("", "")
-            told = self._flyball.refuse_unread(
-                refused.problem, method, path, refused.cause, client=self.client, date=self.date()
+            told = self._flyball.refusing.unread(
+                refused.problem, refused.cause, method=method, path=path, client=self.client, date=self.date()
             )
             self.transport.write(told)
         if own is not None:
@@ -275,32 +247,4 @@ class Edge(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._since_s = self.loop.time()
         self.transport.write_eof()
-        self.flow.full = False
-        self.flow.resume_reading()
-
-
-def _waiting(transport: asyncio.Transport) -> int:
-    """Bytes written and not taken by the client; where some wait here, those that the kernel keeps count too."""
-    size = transport.get_write_buffer_size()
-    return size + unsent(transport.get_extra_info("socket")) if size else 0
-
-
-def _size(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> int:
-    return len(url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in headers)
-
-
-def _too_large(what: str) -> Problem:
-    detail = f"the {what} of a request may have {HEAD_BYTES} bytes; send fewer or shorter header fields"
-    return Problem("head-too-large", detail)
-
-
-def _why(error: httptools.HttpParserError) -> tuple[Problem, Exception | None]:
-    """What is told of what the parser refused, and the fault if it is ours."""
-    cause = error.__context__
-    if isinstance(cause, Problem):
-        return cause, None
-    if isinstance(error, httptools.HttpParserCallbackError):
-        fault = Problem("internal", "something failed here, not in the request")
-        return fault, cause if isinstance(cause, Exception) else error
-    # The parser's reasons are its own words, none of the client's.
-    return Problem("not-http", f"this cannot be read as HTTP/1.1: {error}"), None
+        self.flow.release()

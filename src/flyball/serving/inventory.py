@@ -23,7 +23,7 @@ _MOST_MB_TOGETHER = 100
 
 
 def v1_models(app: App) -> Answer:
-    return json_answer({"models": list(app.held)})
+    return json_answer({"models": list(app.deployed.held)})
 
 
 def v1_model(held: Held) -> Answer:
@@ -50,7 +50,7 @@ def v2_live(_: App) -> Answer:
 
 
 def v2_ready(app: App) -> Answer:
-    ready = bool(app.held) and not app.draining
+    ready = bool(app.deployed.held) and not app.draining
     return json_answer({"ready": ready}, status=200 if ready else 503)
 
 
@@ -64,7 +64,7 @@ def v2_index(app: App) -> Answer:
                 "state": "UNAVAILABLE" if held.deployment.live in away(held) else "READY",
                 "reason": "",
             }
-            for name, held in app.held.items()
+            for name, held in app.deployed.held.items()
         ]
     )
 

@@ -11,7 +11,7 @@ import select
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ BUFFER_BYTES = 1 << 20
 CLOSE_S = 1.0
 #: of what a library says, this many characters are told.
 _SAID = 200
+
+#: takes one line: of every request that was refused or failed, and what else operators want to know; never a value.
+Log = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(slots=True)

@@ -15,16 +15,6 @@ TEXT_LENGTH = 1024
 _FIELDS = frozenset({"id", "key", "name", "value", "timestamp"})
 
 
-class Kept:
-    """Whether the outcomes of one request were written, where that was not known at once."""
-
-    written = False
-
-    def settled(self, rows: int, *, written: bool) -> None:
-        del rows
-        self.written = written
-
-
 def decode_outcomes(body: bytes, now_s: float) -> list[dict[str, Any]]:
     """The records of an outcomes request; all of them, or a `Problem` (400, 422) naming the first that is wrong."""
     value = loads(body)

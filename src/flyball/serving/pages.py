@@ -28,7 +28,7 @@ async def page(name: RouteName, app: App, held: Held | None, headers: Headers) -
     """
     if held is not None:
         if name in INSIDE:
-            app.door.check(headers, "predict", held.deployment.model)
+            app.deployed.door.check(headers, "predict", held.deployment.model)
         return OF_MODEL[name](held)
     if name in OF_SERVER:
         return OF_SERVER[name](app)
@@ -74,13 +74,13 @@ async def docs(_app: App, _: Headers) -> Answer:
 
 async def described(app: App, headers: Headers) -> Answer:
     contracts = {name: (held.deployment.live, held.contract) for name, held in _open_to(app, headers).items()}
-    hidden = [name for name in app.held if name not in contracts]
+    hidden = [name for name in app.deployed.held if name not in contracts]
     return json_answer(openapi(contracts, app.table.routes, hidden))
 
 
 def _open_to(app: App, headers: Headers) -> dict[str, Held]:
     """The models whose inside whoever asks may see."""
-    return {name: held for name, held in app.held.items() if app.door.opens(headers, "predict", name)}
+    return {name: held for name, held in app.deployed.held.items() if app.deployed.door.opens(headers, "predict", name)}
 
 
 _PAGES: Mapping[RouteName, Callable[[App, Headers], Awaitable[Answer]]] = {

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flyball.serving.app import GONE, INLINE_BYTES
 from flyball.serving.connections import Stage
 from flyball.serving.edge import Edge
+from flyball.serving.predicting import INLINE_BYTES
 from flyball.serving.problem import Problem
+from flyball.serving.requests import GONE
 from flyball.serving.sockets import readable
 from flyball.serving.turn import Small
 
@@ -49,6 +50,7 @@ class Protocol(Edge):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._deployed = self._flyball.deployed
         #: longer bodies go the ordinary way, which refuses those that are too long.
         self._longest = min(INLINE_BYTES, self._flyball.options.max_body_bytes)
         #: the model of the request being read, where it goes the short way.
@@ -149,7 +151,7 @@ class Protocol(Edge):
 
     def _answered_again(self, data: bytes, end: int) -> bool:
         """Answer `data`, whose head ends at `end`, if it is one whole request with a known head."""
-        head = self._flyball.heads.get(data[:end])
+        head = self._deployed.heads.get(data[:end])
         if (
             head is None
             or len(data) != end + head.length
@@ -164,7 +166,7 @@ class Protocol(Edge):
 
     def _remember(self, data: bytes, end: int) -> None:
         """Know the head of the one whole request that `data` was, if it was."""
-        head, heads, self._learnt = self._learnt, self._flyball.heads, None
+        head, heads, self._learnt = self._learnt, self._deployed.heads, None
         if head is None or end < len(_END) or len(data) != end + head.length or not _UNIQUE.isdisjoint(head.fields):
             return
         if len(heads) >= _HEADS:
@@ -179,7 +181,7 @@ class Protocol(Edge):
         return self._pending or self._served is not None or super()._owes()
 
     def _begin(self) -> None:
-        served = self._flyball.direct.get(self.url) or self._flyball.guarded.get(self.url)
+        served = self._deployed.direct.get(self.url) or self._deployed.guarded.get(self.url)
         if served is not None and self._may_be_short() and self._may_enter(served):
             self._served = served
         else:
@@ -219,15 +221,15 @@ class Protocol(Edge):
 
     def _may_enter(self, served: Served) -> bool:
         """Whether the token will do, where one is asked for; if not, the ordinary way tells why."""
-        app = self._flyball
-        return self.url in app.direct or app.door.refusal(self._fields, "predict", served.model) is None
+        deployed = self._deployed
+        return self.url in deployed.direct or deployed.door.refusal(self._fields, "predict", served.model) is None
 
     def _too_late(self) -> None:
         served, fields = self._served, self._fields
         assert served is not None  # else the timer would have been cancelled
         self._forget()
         problem = Problem("slow-body", f"the body was not complete after {self._flyball.options.timeout_s:g} s")
-        self.transport.write(self._flyball.refuse_directly(served, fields, problem, self, close=True))
+        self.transport.write(self._flyball.refusing.directly(problem, Small(served, fields, b"", self), close=True))
         self.transport.close()
 
     def _forget(self) -> None:

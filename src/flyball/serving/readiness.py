@@ -14,16 +14,21 @@ from flyball.serving.held import LOG, Lack
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from flyball.serving.access import Door
     from flyball.serving.app import App
     from flyball.serving.held import Held
 
 
 def readyz(app: App) -> Answer:
     """200 while anything can be answered; what is not as it should be stands in `degraded`."""
-    models = {name: _about(held) for name, held in app.held.items()}
+    deployed = app.deployed
+    models = {name: _about(held) for name, held in deployed.held.items()}
     ready = bool(models) and not app.draining
-    lacks = [*app.roster.lacks, *_of_models(app.held.values())]
-    degraded = [*dict.fromkeys(said(lack, app) for lack in lacks), *(fault.what for fault in app.journals.faults())]
+    lacks = [*deployed.roster.lacks, *_of_models(deployed.held.values())]
+    degraded = [
+        *dict.fromkeys(said(lack, deployed.door) for lack in lacks),
+        *(fault.what for fault in app.journals.faults()),
+    ]
     if app.draining:
         degraded.append("draining: this worker is about to stop")
     if not models:
@@ -31,9 +36,9 @@ def readyz(app: App) -> Answer:
     return json_answer({"ready": ready, "models": models, "degraded": degraded}, status=200 if ready else 503)
 
 
-def said(lack: Lack, app: App) -> str:
+def said(lack: Lack, door: Door) -> str:
     """What whoever asks may know of it."""
-    return str(lack._replace(why=LOG) if lack.why and app.door.guarded else lack)
+    return str(lack._replace(why=LOG) if lack.why and door.guarded else lack)
 
 
 def away(held: Held) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from flyball.serving.problem import wrong
 from flyball.store.ids import derived_id
@@ -22,6 +23,9 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 _ENDS = [f"{number:06x}" for number in range(1024)]
 
 Headers = Mapping[bytes, bytes]
+
+#: in an ASGI scope, besides what stands there: whether the client has gone away.
+GONE = "flyball.gone"
 
 _POOLED_IDS = 1000
 
@@ -52,6 +56,42 @@ class Arrivals:
             pool = os.urandom(10 * _POOLED_IDS).hex()
             self._random = [pool[start : start + 20] for start in range(0, len(pool), 20)]
         return f"{at_ns // 1_000_000:012x}{self._random.pop()}"
+
+
+def _here() -> bool:
+    """Who did not come by `protocol` cannot be seen going away."""
+    return False
+
+
+class Arrival(NamedTuple):
+    """A request as it came, without its body."""
+
+    method: str
+    path: str
+    headers: Headers
+    #: address and port it came from; None where the socket has none.
+    client: tuple[str, int] | None
+    #: the id made for it, and the one that it is known by.
+    made: str
+    asked_by: str
+    query: bytes = b""
+    #: whether nobody waits for its answer any more.
+    gone: Callable[[], bool] = _here
+
+
+def by_asgi(scope: Mapping[str, Any], made: str) -> Arrival:
+    """One that came by ASGI, `made` being the id made for it."""
+    headers: Headers = dict(scope["headers"])
+    return Arrival(
+        scope["method"],
+        scope["path"],
+        headers,
+        scope.get("client"),
+        made,
+        request_id(headers, made),
+        scope.get("query_string", b""),
+        scope.get(GONE, _here),
+    )
 
 
 def request_id(headers: Headers, made: str) -> str:

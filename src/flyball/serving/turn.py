@@ -16,18 +16,17 @@ from flyball.engine.rows import MANY
 from flyball.journal.line import encode_one, opening_at
 from flyball.serving.problem import Problem
 from flyball.serving.protocols.native import inputs_text, keys_and_times
-from flyball.serving.queueing import Piece
 from flyball.serving.requests import item_ids, request_id
 from flyball.serving.served import response
 from flyball.serving.shadows import Answered, Request
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from flyball.serving.app import App
-    from flyball.serving.requests import Headers
+    from flyball.serving.requests import Arrivals, Headers
     from flyball.serving.served import Served
+    from flyball.serving.shadows import Shadows
 
 #: JSON has no infinity and no NaN; an answer that is one is written as null, the ordinary way.
 _HUGE = float("inf")
@@ -85,8 +84,11 @@ class _Moment(NamedTuple):
 class Turn:
     """The requests of the turn under way."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, arrivals: Arrivals, shadows: Shadows, alone: Callable[[Small], None]) -> None:
+        """`alone` answers a request by itself: one with anything to be said against it, or with more than one row."""
+        self._arrivals = arrivals
+        self._shadows = shadows
+        self._alone = alone
         self._asked: list[Small] = []
 
     def put(self, small: Small, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,27 +100,11 @@ class Turn:
     def _end(self) -> None:
         asked, self._asked = self._asked, []
         at_ns = time.time_ns()
-        moment = _Moment(at_ns, self._app.arrivals.stamp(at_ns), time.perf_counter())
+        moment = _Moment(at_ns, self._arrivals.stamp(at_ns), time.perf_counter())
         for served, found in groupby(asked, key=_served):
             some = list(found)
             for start in range(0, len(some), MANY):
                 self._together(served, some[start : start + MANY], moment)
-
-    def _alone(self, small: Small) -> None:
-        """Answer it by itself, in its turn: it may be a thousand rows."""
-        connection = small.connection
-
-        def answer() -> None:
-            close = connection.closes()
-            connection.reply(self._app.answer_directly(small, close=close), close=close)
-
-        def refuse(error: Exception) -> None:
-            if isinstance(error, Problem):
-                close = connection.closes()
-                refusal = self._app.refuse_directly(small.served, small.fields, error, connection, close=close)
-                connection.reply(refusal, close=close)
-
-        self._app.inline.put(Piece(answer, _done, refuse, connection.gone, len(small.body), time.monotonic()))
 
     def _together(self, served: Served, some: Sequence[Small], moment: _Moment) -> None:
         usual: list[_Usual] = []
@@ -148,7 +134,7 @@ class Turn:
         served = small.served
         if served.rows is None or len(small.body) > served.rows.longest_text:
             return None
-        made = self._app.arrivals.new_id(moment.at_ns)
+        made = self._arrivals.new_id(moment.at_ns)
         try:
             value = orjson.loads(small.body)
             inputs = value["inputs"]
@@ -205,11 +191,7 @@ class Turn:
             Request([item.id], item.keys, item.timestamp, moment.stamp, item.asked_by, item.text) for item in usual
         ]
         table = served.rows.table([item.record for item in usual])
-        self._app.shadows.put(Answered(served, table, requests, len(usual)))
-
-
-def _done(_: object) -> None:
-    """The answer has left already."""
+        self._shadows.put(Answered(served, table, requests, len(usual)))
 
 
 def _served(small: Small) -> Served:

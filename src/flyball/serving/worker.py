@@ -43,7 +43,7 @@ from flyball.store import Home
 
 #: how often what takes too long is given up, and segments are looked at.
 TICK_S = 0.25
-#: while a worker drains, answers ask clients to leave for this long before it stops listening.
+#: while a worker drains, answers ask clients that are connected to leave for this long before it stops listening.
 LINGER_S = 0.3
 #: requests begun are finished for at most this long.
 DRAIN_S = 10
@@ -116,7 +116,8 @@ async def _serve(app: App, arguments: WorkerArguments, watch: Watch, log: LogLin
     def begin_to_drain() -> None:
         if not app.draining:
             app.draining = True
-            loop.call_later(LINGER_S, setattr, server, "should_exit", True)
+            linger_s = LINGER_S if server.server_state.connections else 0.0
+            loop.call_later(linger_s, setattr, server, "should_exit", True)
 
     def orphaned() -> None:
         """Nobody takes this worker's place, nor the others'."""
@@ -172,7 +173,7 @@ async def _tick(app: App, state: ServerState) -> None:
 def _tell(episodes: Episodes, app: App, stop: threading.Event) -> None:
     """Tell of a journal in trouble, on a thread."""
     while not stop.wait(TICK_S):
-        episodes.look(app.journals.faults(), tuple(app.roster.models), now_s=time.monotonic())
+        episodes.look(app.journals.faults(), tuple(app.deployed.roster.models), now_s=time.monotonic())
     episodes.close()
 
 
@@ -184,7 +185,7 @@ def _watch(watch: Watch, app: App, loop: asyncio.AbstractEventLoop, stop: thread
 
 
 def _switch(app: App, roster: Roster, log: LogLines) -> None:
-    app.switch(roster)
+    app.deployed.switch(roster)
     for sentence in roster.degraded:
         log({"event": "degraded", "what": sentence})
 

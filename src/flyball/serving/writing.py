@@ -25,7 +25,7 @@ PROBATION_S = 1.0
 #: a disk that has done nothing about what waits for this long is a fault.
 LATE_S = 1.0
 #: lines waiting for a slow disk take at most this much memory; further ones are dropped.
-BUFFER_BYTES = 8 * 2**20
+BUFFER_BYTES = 6 * 2**20
 #: lines are written together up to this size.
 BATCH_BYTES = 256 * 2**10
 #: what a waiting line costs besides its bytes.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from flyball.errors import Mistake
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
-def migrations() -> dict[int, str]:
+@cache
+def migrations() -> Mapping[int, str]:
     """Number -> SQL text, ascending."""
     folder = resources.files("flyball.store") / "migrations"
     files = sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import helper, numpy_helper
 from skl2onnx import to_onnx
@@ -18,7 +19,9 @@ from tests.integration.engine.conftest import (
     DOUBLE,
     FLOAT,
     FRAME,
+    INT64,
     ROWS,
+    STRING,
     Serve,
     X,
     embedding,
@@ -195,6 +198,16 @@ def test_what_float32_makes_of_doubles_is_counted(serve: Serve) -> None:
     frame = FRAME.assign(x1=np.where(np.arange(ROWS) % 4, 0.0, 0.1 - 1e-12), late=np.arange(ROWS) % 2)
     with pytest.raises(Mistake, match=r"100 of 400 rows differ .*float inputs"):
         serve(model, ["x1"], frame=frame)
+
+
+def test_a_graph_takes_no_times(serve: Serve) -> None:
+    """Neither as text nor as numbers: what they would mean there, the graph does not say."""
+    frame = FRAME.assign(asked=pd.Timestamp("2013-08-01", tz="UTC"))
+    for element in (STRING, FLOAT, INT64):
+        nodes = [helper.make_node("Identity", ["x1"], ["y"])]
+        model = made(nodes, [value("x1", FLOAT, "n", 1), value("asked", element, "n", 1)], [value("y", FLOAT, "n", 1)])
+        with pytest.raises(Mistake, match="column 'asked' holds times, which no graph takes; give it numbers"):
+            serve(model, ["x1", "asked"], frame=frame)
 
 
 def test_a_graph_is_not_served_natively(serve: Serve) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
@@ -37,8 +36,11 @@ DEADLINE_S = 30.0
 FRAME = pd.DataFrame({"x": [0.25, 0.5, 0.75, 1.0], "carrier": ["UA", "AA", None, "UA"]})
 
 
-class Odd(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ships no types
-    """Answers x as the probability; a negative x is a wish: to fail, to hang, or to die."""
+class Odd:
+    """Answers x as the probability; a negative x is a wish: to fail, to hang, or to die.
+
+    Its process starts soon, for it needs no scikit-learn.
+    """
 
     def fit(self, frame: pd.DataFrame, y: Any) -> Odd:
         self.classes_ = np.unique(y)

@@ -128,6 +128,24 @@ def test_a_transformer_without_a_converter_is_served_natively(stand: Stand) -> N
     assert "FunctionTransformer" in standing.parity["why"]
 
 
+def hours(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(asked=frame["asked"].dt.hour)
+
+
+def test_a_model_with_times_is_served_natively_or_not_at_all(stand: Stand) -> None:
+    """No graph takes them; the model gets them back in training's zone, at the hours that clocks there have twice too."""
+    asked = pd.Series(pd.date_range("2013-10-26", periods=ROWS, freq="97s", tz="Europe/Berlin", unit="ns"))
+    frame = FRAME[["x"]].assign(asked=asked + pd.Timedelta(123, "ns"))
+    model = make_pipeline(FunctionTransformer(hours), LogisticRegression())
+    standing = stand(model, frame)
+    assert (standing.parity["engine"], standing.parity["over_tolerance"]) == ("native", 0)
+    assert standing.parity["why"].startswith("no graph takes timestamps, such as its column 'asked'. Give the model")
+    with pytest.raises(
+        Mistake, match=r"Pipeline cannot be compiled to ONNX: no graph takes timestamps, .* numbers made of it, such as"
+    ):
+        stand(model, frame, choice="onnx")
+
+
 def test_a_native_model_is_loaded_again_from_its_bundle(stand: Stand, tmp_path: Path) -> None:
     """It answers as it stood."""
     standing = stand(make_pipeline(FunctionTransformer(np.square), LogisticRegression()), FRAME[["x"]])

@@ -13,12 +13,10 @@ from flyball.cli.versions import render_version
 from flyball.engine.session import load_engine
 from flyball.errors import StepFailed
 from flyball.loop import release
-from flyball.loop.site import Site, open_site
-from flyball.project.load import load_project
+from flyball.loop.site import Site
 from flyball.registry import live
 from flyball.registry.versions import version
-from flyball.store import Home, open_database
-from tests.integration.loop.conftest import DAY, PIPELINE, START, mlflow_versions, write_project
+from tests.integration.loop.conftest import DAY, PIPELINE, SETTINGS, START, mlflow_versions, refreshed, write_project
 
 pytestmark = pytest.mark.slow  # three training runs, each with its processes
 
@@ -56,24 +54,14 @@ def collect"""
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """v1 live, v2 its refresh: graphs as they are at the gate, one file written over and over when refitted."""
-    folder = tmp_path_factory.mktemp("given")
-    project = write_project(folder / "project")
-    changed = PIPELINE.replace("\n@step\ndef collect", EXPORT, 1)
-    changed = changed.replace(
+    changed = PIPELINE.replace("\n@step\ndef collect", EXPORT, 1).replace(
         'return make_pipeline(columns, LogisticRegression()).fit(rows[["x1", "x2"]], y)',
         'return exported(make_pipeline(columns, LogisticRegression()).fit(rows[["x1", "x2"]], y), run, params)',
     )
-    (project / "pipeline.py").write_text(changed)
-    settings = (project / "flyball.toml").read_text()
-    settings = settings.replace("columns = 1,", "columns = 2, sigmoid = true,")
-    (project / "flyball.toml").write_text(settings.replace('"auc >= 0.55"', '"auc >= 0.55", "p99_ms <= 2000"'))
-    home = Home(folder / "home")
-    database = open_database(home)
-    with open_site(load_project(project), home, database, lambda _: None) as site:
-        release.retrain(site, now=START, reason="first", why="the first version")
-        release.retrain(site, now=START + 7 * DAY, why="a week has passed")
+    settings = SETTINGS.replace("columns = 1,", "columns = 2, sigmoid = true,")
+    project = write_project(tmp_path_factory.mktemp("given") / "project", settings=settings, pipeline=changed)
+    with refreshed(project) as site:
         yield site
-        database.close()
 
 
 def test_a_given_graph_passes_the_gate_and_goes_live(given: Site) -> None:

@@ -10,13 +10,11 @@ import pytest
 
 from flyball.cli.versions import render_version
 from flyball.engine.session import load_engine
-from flyball.loop import release
-from flyball.loop.site import Site, open_site
-from flyball.project.load import load_project
+from flyball.loop.site import Site
 from flyball.registry import live
 from flyball.registry.versions import version
-from flyball.store import Home, open_database, read_json
-from tests.integration.loop.conftest import DAY, PIPELINE, START, write_project
+from flyball.store import read_json
+from tests.integration.loop.conftest import PIPELINE, refreshed, write_project
 
 pytestmark = pytest.mark.slow  # two training runs, each with several native processes
 
@@ -38,22 +36,12 @@ class Squares(TransformerMixin, BaseEstimator):
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """v1 live, v2 its refresh: both native, both refitted after the gate."""
-    folder = tmp_path_factory.mktemp("native")
-    project = write_project(folder / "project")
-    (project / "squares.py").write_text(BESIDE)
     changed = PIPELINE.replace("make_pipeline(columns, ", "make_pipeline(Squares(), ")
-    (project / "pipeline.py").write_text(
-        changed.replace("from flyball", "from squares import Squares\n\nfrom flyball", 1)
-    )
-    settings = (project / "flyball.toml").read_text()
-    (project / "flyball.toml").write_text(settings.replace('"auc >= 0.55"', '"auc >= 0.55", "p99_ms <= 2000"'))
-    home = Home(folder / "home")
-    database = open_database(home)
-    with open_site(load_project(project), home, database, lambda _: None) as site:
-        release.retrain(site, now=START, reason="first", why="the first version")
-        release.retrain(site, now=START + 7 * DAY, why="a week has passed")
+    changed = changed.replace("from flyball", "from squares import Squares\n\nfrom flyball", 1)
+    project = write_project(tmp_path_factory.mktemp("native") / "project", pipeline=changed)
+    (project / "squares.py").write_text(BESIDE)
+    with refreshed(project) as site:
         yield site
-        database.close()
 
 
 def test_a_native_candidate_passes_the_gate_and_goes_live(native: Site) -> None:

@@ -119,6 +119,16 @@ def only_window(database: Database) -> dict[str, Any]:
     return dict(row)
 
 
+def test_columns_that_are_in_no_reference_are_passed_over(site: Site) -> None:
+    """Timestamps are kept in the lake, and not judged: each is new."""
+    reference = site.reference()
+    times = np.array([f"2013-03-01T{number % 24:02}:00:00.000000Z" for number in range(ROWS)], dtype=object)
+    site.answer({**site.rows(), "asked": times})
+    verdict = site.drift(reference)
+    assert verdict.verdict == "steady"
+    assert "asked" not in {feature.feature for feature in verdict.features}
+
+
 def test_a_quiet_day_is_steady_and_written_down(site: Site) -> None:
     """One window, one decision that names the local date."""
     reference = site.reference()

@@ -110,13 +110,23 @@ class Installed:
         ]
 
 
+def _install(folder: Path, files: Mapping[str, bytes]) -> Installed:
+    home = Home(folder).made()
+    result = Installed(home, write_bundle(home.runs / "bundle", files))
+    result.deploy(1)
+    return result
+
+
 @pytest.fixture
 def installed(tmp_path: Path, bundle_files: Mapping[str, bytes]) -> Installed:
     """A home where version 1 is live."""
-    home = Home(tmp_path / "home").made()
-    result = Installed(home, write_bundle(home.runs / "bundle", bundle_files))
-    result.deploy(1)
-    return result
+    return _install(tmp_path / "home", bundle_files)
+
+
+@pytest.fixture(scope="module")
+def installed_once(tmp_path_factory: pytest.TempPathFactory, bundle_files: Mapping[str, bytes]) -> Installed:
+    """The same for all tests of a module that leave it as it is."""
+    return _install(tmp_path_factory.mktemp("once") / "home", bundle_files)
 
 
 @dataclass(slots=True)
@@ -194,6 +204,16 @@ def _is_alive() -> Callable[[int], bool]:
 @pytest.fixture
 def serve(installed: Installed) -> Iterator[Callable[..., Server]]:
     """Starts servers over `installed`, waits until they are ready, and ends them with the test."""
+    yield from _serving(installed)
+
+
+@pytest.fixture(scope="module")
+def serve_once(installed_once: Installed) -> Iterator[Callable[..., Server]]:
+    """The same for servers that all tests of a module may ask: over `installed_once`, ended with the module."""
+    yield from _serving(installed_once)
+
+
+def _serving(installed: Installed) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def started(workers: int = 1, **options: Any) -> Server:

@@ -11,7 +11,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +24,10 @@ from flyball.serving.options import Options, worker_argv
 from flyball.serving.sockets import address, bind
 from flyball.store import open_database
 from flyball.store.outbox import newest
+from tests.integration.serving.load import BODY, ROW, answered, asked
 
-ROW = {"hour": 18.0, "distance": 760.5}
-BODY = orjson.dumps({"inputs": [ROW]})
+#: answers that a client takes from one connection, so that a new worker gets its share.
+KEEPS = 20
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and prlimit")
 
 _SAMPLE = re.compile(r"^(flyball_rows_total|flyball_journal_records_total)\{(.*)\} (\S+)$", re.MULTILINE)
@@ -42,52 +42,6 @@ def scraped(text: str) -> tuple[float, dict[str, float]]:
         else:
             records[labels.partition('"')[2].rstrip('"')] = float(value)
     return rows, records
-
-
-class Asking(threading.Thread):
-    """One client that asks until told to stop and keeps the ids it was answered with; a broken connection is opened anew."""
-
-    def __init__(self, port: int, stop: threading.Event, path: str = "/models/delay/predict") -> None:
-        super().__init__()
-        self.port = port
-        self.stop = stop
-        self.path = path
-        self.ids: list[str] = []
-        self.refused: list[int] = []
-        self.broken = 0
-
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        while not self.stop.is_set():
-            try:
-                connection.request("POST", self.path, BODY)
-                reply = connection.getresponse()
-                body = reply.read()
-            except (OSError, http.client.HTTPException):
-                self.broken += 1
-                connection.close()
-                continue
-            if reply.status == 200:
-                self.ids += orjson.loads(body)["ids"]
-                if len(self.ids) % 20 == 0:
-                    connection.close()  # so that a new worker gets its share
-            else:
-                self.refused.append(reply.status)
-        connection.close()
-
-
-@contextmanager
-def asked(port: int, clients: int = 3) -> Iterator[list[Asking]]:
-    stop = threading.Event()
-    loads = [Asking(port, stop) for _ in range(clients)]
-    for load in loads:
-        load.start()
-    try:
-        yield loads
-    finally:
-        stop.set()
-        for load in loads:
-            load.join()
 
 
 def degraded(server: Any) -> list[str]:
@@ -115,7 +69,7 @@ def test_the_accounts_are_right_at_every_scrape(serve: Any, installed: Any, even
             seen.append(scraped(server.request("GET", "/metrics")[2].decode()))
         return seen[-1][1][result]
 
-    with asked(server.port) as loads:
+    with asked(server.port, 3, keeps=KEEPS) as loads:
         for _ in range(4):
             written = scrape("written")
             eventually(lambda written=written: scrape("written") > written, "lines are written")
@@ -135,10 +89,10 @@ def test_the_accounts_are_right_at_every_scrape(serve: Any, installed: Any, even
     for (_, earlier), (_, later) in itertools.pairwise(seen):
         assert all(later[result] >= earlier[result] for result in earlier)
     rows, records = seen[-1]
-    answered = sum(len(load.ids) for load in loads)
+    told = answered(loads)
     assert all(not load.refused for load in loads)
     # A request that its worker died in may have been counted and not answered.
-    assert answered <= rows <= answered + sum(load.broken for load in loads)
+    assert told <= rows <= told + sum(len(load.broken) for load in loads)
     assert min(records["dropped"], records["sampled_out"], records["written"]) > 0
 
 
@@ -148,18 +102,18 @@ def test_requests_are_counted_exactly_over_deaths(serve: Any, installed: Any, ev
     More only by what was on its way when a worker died: at most one request of each connection that broke.
     """
     server = serve(workers=2, sample={"delay": 0.5})
-    with asked(server.port, clients=4) as loads:
+    with asked(server.port, 4, keeps=KEEPS) as loads:
         for _ in range(4):
-            before = sum(len(load.ids) for load in loads)
-            eventually(lambda before=before: sum(len(load.ids) for load in loads) > before + 200, "load")
+            before = answered(loads)
+            eventually(lambda before=before: answered(loads) > before + 200, "load")
             os.kill(server.alive()[-1], signal.SIGKILL)
             eventually(lambda: len(server.alive()) == 2, "a replacement")
-    answered = sum(len(load.ids) for load in loads)
-    broken = sum(load.broken for load in loads)
+    told = answered(loads)
+    broken = sum(len(load.broken) for load in loads)
     assert [load.refused for load in loads] == [[]] * 4
-    assert answered <= server.metric("flyball_requests_total") <= answered + broken
+    assert told <= server.metric("flyball_requests_total") <= told + broken
     rows, records = scraped(server.request("GET", "/metrics")[2].decode())
-    assert answered <= rows == sum(records.values()) <= answered + broken
+    assert told <= rows == sum(records.values()) <= told + broken
     journaled = sum(len(line["ids"]) for line in installed.journal())
     assert records["written"] <= journaled <= records["written"] + broken
 
@@ -216,18 +170,18 @@ def test_a_folder_that_is_a_file_is_told_while_it_lasts(serve: Any, installed: A
 def test_a_durable_answer_survives_the_death_of_its_worker(serve: Any, installed: Any, eventually: Any) -> None:
     """SIGKILL under load: whatever was answered is in the journal, and counted once as written or dropped."""
     server = serve(workers=2, durable=("delay",))
-    with asked(server.port, clients=8) as loads:
+    with asked(server.port, 8, keeps=KEEPS) as loads:
         for _ in range(3):
-            before = sum(len(load.ids) for load in loads)
+            before = answered(loads)
             os.kill(server.alive()[0], signal.SIGKILL)
             eventually(lambda: len(server.alive()) == 2, "a replacement")
-            eventually(lambda before=before: sum(len(load.ids) for load in loads) > before + 100, "load goes on")
+            eventually(lambda before=before: answered(loads) > before + 100, "load goes on")
     ids = {identity for load in loads for identity in load.ids}
     journaled = {identity for line in installed.journal() for identity in line["ids"]}
     assert ids <= journaled
     rows, records = scraped(server.request("GET", "/metrics")[2].decode())
     assert rows == sum(records.values())
-    assert len(ids) <= rows <= len(ids) + sum(load.broken for load in loads)
+    assert len(ids) <= rows <= len(ids) + sum(len(load.broken) for load in loads)
 
 
 #: A real worker whose journal's disk takes a second for one line when told (SIGUSR1), and nothing more until told again.

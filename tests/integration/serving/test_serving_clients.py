@@ -32,11 +32,10 @@ PATHS = (
 triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is a development dependency")
 
 
-@pytest.fixture
-def server(serve: Callable[..., Any], installed: Any) -> Any:
+@pytest.fixture(scope="module")
+def server(serve_once: Callable[..., Any]) -> Any:
     """One worker that serves `delay`."""
-    installed.deploy(1)
-    return serve(vertex_predict="/vertex")
+    return serve_once(vertex_predict="/vertex")
 
 
 @pytest.fixture
@@ -157,7 +156,6 @@ def test_whatever_bytes_come_nothing_fails_or_hangs(server: Any) -> None:
         max_examples=400,
         deadline=None,
         phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(
         path=st.sampled_from(PATHS),

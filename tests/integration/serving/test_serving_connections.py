@@ -45,10 +45,16 @@ def post(body: bytes, *headers: str, version: str = "1.1", length: bool = True) 
     return head.encode() + b"\r\n\r\n" + body
 
 
+@pytest.fixture(scope="module")
+def server(serve_once: Any) -> Any:
+    """One worker that gives a body one second."""
+    return serve_once(timeout_s=1.0)
+
+
 @pytest.fixture
-def wire(serve: Any) -> Iterator[Wire]:
-    """A connection to one worker that gives a body one second."""
-    found = Wire(serve(timeout_s=1.0).port)
+def wire(server: Any) -> Iterator[Wire]:
+    """A connection to it."""
+    found = Wire(server.port)
     yield found
     found.close()
 

@@ -10,8 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ import orjson
 import pytest
 
 from flyball.serving.sockets import address, bind, readable, refuse_new
+from tests.integration.serving.load import BODY, together
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the last connections before the end may be reset")
-BODY = orjson.dumps({"inputs": [{"hour": 18.0, "distance": 760.5}]})
 ASK = b"POST /models/delay/predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
-class Asking(threading.Thread):
+class Careful(threading.Thread):
     """A careful client: it looks whether its connection was closed before it sends, as HTTP libraries do."""
 
     def __init__(self, port: int, stop: threading.Event, *, keeps: bool) -> None:
@@ -96,22 +95,12 @@ supervise(children, stop=threading.Event(), log=lambda line: print(line, flush=T
 """
 
 
-@contextmanager
-def asked(port: int) -> Iterator[list[Asking]]:
+def asked(port: int) -> AbstractContextManager[list[Careful]]:
     """Four clients that keep their connections and two that do not."""
-    stop = threading.Event()
-    loads = [Asking(port, stop, keeps=number < 4) for number in range(6)]
-    for load in loads:
-        load.start()
-    try:
-        yield loads
-    finally:
-        stop.set()
-        for load in loads:
-            load.join()
+    return together(6, lambda number, stop: Careful(port, stop, keeps=number < 4))
 
 
-def answered(loads: list[Asking]) -> int:
+def answered(loads: list[Careful]) -> int:
     return sum(len(load.ids) for load in loads)
 
 

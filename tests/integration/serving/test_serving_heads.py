@@ -15,9 +15,9 @@ FIRST = orjson.dumps({"inputs": [{"hour": 18.0, "distance": 760.5}]})
 SECOND = orjson.dumps({"inputs": [{"hour": 6.25, "distance": 99.5}]}).ljust(len(FIRST))
 
 
-@pytest.fixture
-def server(serve: Any) -> Any:
-    return serve(timeout_s=1.0)
+@pytest.fixture(scope="module")
+def server(serve_once: Any) -> Any:
+    return serve_once(timeout_s=1.0)
 
 
 @pytest.fixture
@@ -74,13 +74,15 @@ def test_a_request_id_is_its_own_requests(wire: Wire) -> None:
     assert one == two
 
 
-def test_a_known_head_does_not_remember_the_version(server: Any, wire: Wire, installed: Any) -> None:
+def test_a_known_head_does_not_remember_the_version(serve: Any, installed: Any) -> None:
     """After a promotion the new version answers, on connections that were there before."""
+    wire = Wire(serve(timeout_s=1.0).port)
     assert answers(wire, FIRST, FIRST)[-1]["version"] == 1
     installed.deploy(2)
     deadline = time.monotonic() + 10
     while answers(wire, FIRST)[0]["version"] != 2:
         assert time.monotonic() < deadline, "the second version never answered"
+    wire.close()
 
 
 def test_two_requests_in_one_packet_are_two(wire: Wire) -> None:

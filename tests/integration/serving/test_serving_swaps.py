@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -19,9 +16,8 @@ from flyball.engine.session import load_engine
 from flyball.registry.live import current, deploy
 from flyball.registry.records import Deployment
 from flyball.store import moment, open_database
+from tests.integration.serving.load import ROW, answered, asked
 
-ROW = {"hour": 18.0, "distance": 760.5}
-BODY = orjson.dumps({"inputs": [ROW]})
 WORKERS, CLIENTS = 2, 6
 
 
@@ -73,54 +69,9 @@ def versions(installed: Any, bundle_files: Mapping[str, bytes], other_graph: byt
     return Versions(installed, bundle_files, other_graph)
 
 
-class Asking(threading.Thread):
-    """One client on a connection that it keeps for 50 requests."""
-
-    def __init__(self, server: Any, stop: threading.Event) -> None:
-        super().__init__()
-        self.server, self.stop = server, stop
-        #: generation as the header tells it, version and score as the body does.
-        self.answers: list[tuple[int, int, float]] = []
-        self.failed: list[str] = []
-
-    def run(self) -> None:
-        connection = self.server.connection()
-        while not self.stop.is_set():
-            try:
-                connection.request("POST", "/models/delay/predict", BODY)
-                reply = connection.getresponse()
-                body = reply.read()
-            except (OSError, http.client.HTTPException) as error:
-                self.failed.append(repr(error))
-                connection.close()
-                continue
-            if reply.status != 200:
-                self.failed.append(str(reply.status))
-                continue
-            value = orjson.loads(body)
-            generation = int(reply.headers["x-flyball-generation"])
-            self.answers.append((generation, value["version"], value["predictions"][0]))
-            if len(self.answers) % 50 == 0:
-                connection.close()
-        connection.close()
-
-
-@contextmanager
-def asked(server: Any) -> Iterator[list[Asking]]:
-    stop = threading.Event()
-    loads = [Asking(server, stop) for _ in range(CLIENTS)]
-    for load in loads:
-        load.start()
-    try:
-        yield loads
-    finally:
-        stop.set()
-        for load in loads:
-            load.join()
-
-
-def answered(loads: list[Asking]) -> int:
-    return sum(len(load.answers) for load in loads)
+def shown(answer: Mapping[str, Any]) -> tuple[int, float]:
+    """Version and score."""
+    return answer["version"], answer["predictions"][0]
 
 
 def everywhere(server: Any, version: int, generation: int) -> bool:
@@ -142,7 +93,7 @@ def test_ten_promotions_and_ten_rollbacks_under_load_fail_no_request(
     server = serve(workers=WORKERS)
     deployed = {first: 1}
     took_s = []
-    with asked(server) as loads:
+    with asked(server.port, CLIENTS, keeps=50) as loads:
         for number in [*range(2, 12), *range(10, 0, -1)]:
             began = time.monotonic()
             generation = versions.live(number, bundles[number])
@@ -154,8 +105,8 @@ def test_ten_promotions_and_ten_rollbacks_under_load_fail_no_request(
     sys.stdout.write(
         f"workers followed after {max(took_s):.2f} s at most, {sum(took_s) / len(took_s):.2f} s on average\n"
     )
-    assert [load.failed for load in loads] == [[]] * CLIENTS
-    given = {answer for load in loads for answer in load.answers}
+    assert [(load.refused, load.broken) for load in loads] == [([], [])] * CLIENTS
+    given = {(answer["generation"], *shown(answer)) for load in loads for answer in load.answers}
     assert all(deployed[generation] == version for generation, version, _ in given)
     assert {(version, score) for _, version, score in given} == set(versions.answers.items())
     assert {generation for generation, _, _ in given} == set(deployed)
@@ -179,7 +130,7 @@ def test_a_version_that_cannot_be_loaded_never_answers(
         5: (versions.write(5, parity_json=unproven), "9 of 200 rows"),
     }
     server = serve(workers=WORKERS)
-    with asked(server) as loads:
+    with asked(server.port, CLIENTS, keeps=50) as loads:
         for number, (bundle, why) in bad.items():
             versions.live(number, bundle)
             said = f"v{number} cannot be loaded, v1 goes on answering"
@@ -191,8 +142,8 @@ def test_a_version_that_cannot_be_loaded_never_answers(
         before = answered(loads)
         eventually(lambda: answered(loads) > before + 100, "load goes on")
     assert degraded(server) == []
-    assert [load.failed for load in loads] == [[]] * CLIENTS
-    given = {(version, score) for load in loads for _, version, score in load.answers}
+    assert [(load.refused, load.broken) for load in loads] == [([], [])] * CLIENTS
+    given = {shown(answer) for load in loads for answer in load.answers}
     assert given == set(versions.answers.items())
 
 

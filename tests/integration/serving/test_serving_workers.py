@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from contextlib import closing
 from typing import Any
 
@@ -18,46 +16,7 @@ import pytest
 
 from flyball.errors import Unavailable
 from flyball.serving.sockets import address, bind, bind_free
-
-ROW = {"hour": 18.0, "distance": 760.5}
-BODY = orjson.dumps({"inputs": [ROW]})
-
-
-class Load(threading.Thread):
-    """One client that asks without pause on connections it keeps; it opens another when one is closed under it."""
-
-    def __init__(self, server: Any, stop: threading.Event) -> None:
-        super().__init__()
-        self.server = server
-        self.stop = stop
-        self.answers: list[dict[str, Any]] = []
-        self.refused: list[tuple[int, bytes]] = []
-        self.broken = 0
-
-    def run(self) -> None:
-        connection = self.server.connection()
-        while not self.stop.is_set():
-            try:
-                connection.request("POST", "/models/delay/predict", BODY)
-                reply = connection.getresponse()
-                body = reply.read()
-            except (OSError, http.client.HTTPException):
-                self.broken += 1
-                connection.close()
-                continue
-            if reply.status == 200:
-                self.answers.append(orjson.loads(body))
-            else:
-                self.refused.append((reply.status, body))
-        connection.close()
-
-
-def under_load(server: Any, clients: int = 4) -> tuple[list[Load], threading.Event]:
-    stop = threading.Event()
-    loads = [Load(server, stop) for _ in range(clients)]
-    for load in loads:
-        load.start()
-    return loads, stop
+from tests.integration.serving.load import BODY, answered, asked
 
 
 def test_predict_and_outcomes_go_through_real_workers(serve: Any, installed: Any) -> None:
@@ -87,47 +46,42 @@ def test_refusals_are_problems_over_the_wire_too(serve: Any) -> None:
         assert orjson.loads(answer)["status"] == status
 
 
-def test_ten_promotions_under_load_fail_no_request(serve: Any, installed: Any) -> None:
+def test_ten_promotions_under_load_fail_no_request(serve: Any, installed: Any, eventually: Any) -> None:
     """Every answer names a version that was live; old and new versions overlap by one request at most a connection."""
     server = serve(workers=2)
-    loads, stop = under_load(server)
-    for number in range(2, 12):
-        asked = sum(len(load.answers) for load in loads)
-        installed.deploy(number)
-        _wait(lambda asked=asked: sum(len(load.answers) for load in loads) > asked + 40)
-    _wait(lambda: all(load.answers and load.answers[-1]["version"] == 11 for load in loads))
-    stop.set()
-    for load in loads:
-        load.join()
-    assert [(load.refused, load.broken) for load in loads] == [([], 0)] * 4
+    with asked(server.port, 4) as loads:
+        for number in range(2, 12):
+            before = answered(loads)
+            installed.deploy(number)
+            eventually(lambda before=before: answered(loads) > before + 40, "load goes on")
+        eventually(
+            lambda: all(load.answers and load.answers[-1]["version"] == 11 for load in loads), "the last one answers"
+        )
+    assert [(load.refused, load.broken) for load in loads] == [([], [])] * 4
     for load in loads:
         versions = [answer["version"] for answer in load.answers]
         assert set(versions) <= set(range(1, 12))
         assert versions == sorted(versions)
-    answered = [answer for load in loads for answer in load.answers]
-    assert len(installed.journal()) == len(answered) == server.metric("flyball_requests_total")  # before this one
+    assert len(installed.journal()) == answered(loads) == server.metric("flyball_requests_total")  # before this one
 
 
 def test_a_killed_worker_is_replaced_and_no_answer_is_lost(serve: Any, installed: Any, eventually: Any) -> None:
     """SIGKILL under load: within moments another serves; each answer a client got is journaled and counted."""
     server = serve(workers=2)
-    loads, stop = under_load(server)
-    eventually(lambda: all(len(load.answers) > 20 for load in loads), "load")
-    os.kill(server.pids()[0], signal.SIGKILL)
-    eventually(lambda: len(server.alive()) == 2 and len(server.pids()) == 3, "a replacement")
-    asked = sum(len(load.answers) for load in loads)
-    eventually(lambda: sum(len(load.answers) for load in loads) > asked + 200, "load goes on")
-    stop.set()
-    for load in loads:
-        load.join()
-    answered = {identity for load in loads for answer in load.answers for identity in answer["ids"]}
+    with asked(server.port, 4) as loads:
+        eventually(lambda: all(len(load.answers) > 20 for load in loads), "load")
+        os.kill(server.pids()[0], signal.SIGKILL)
+        eventually(lambda: len(server.alive()) == 2 and len(server.pids()) == 3, "a replacement")
+        before = answered(loads)
+        eventually(lambda: answered(loads) > before + 200, "load goes on")
+    told = {identity for load in loads for identity in load.ids}
     journaled = {identity for line in installed.journal() for identity in line["ids"]}
-    unanswered = sum(load.broken for load in loads)
-    assert answered <= journaled
-    assert len(journaled) - len(answered) <= unanswered
+    unanswered = sum(len(load.broken) for load in loads)
+    assert told <= journaled
+    assert len(journaled) - len(told) <= unanswered
     counted = server.metric('flyball_journal_records_total{result="written"}')
     # The requests the worker died in may have been journaled and not yet counted, or counted and not yet answered.
-    assert len(answered) <= counted <= len(journaled) <= counted + unanswered
+    assert len(told) <= counted <= len(journaled) <= counted + unanswered
     assert counted == server.metric("flyball_rows_total")
 
 
@@ -249,10 +203,3 @@ def test_a_busy_port_is_named_and_the_next_free_one_found() -> None:
             bind(host, port)
         with bind_free(host, port) as free:
             assert port < address(free)[1] <= port + 20
-
-
-def _wait(holds: Any) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,24 @@ from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract
 from flyball.errors import Mistake
 
+BERLIN = ZoneInfo("Europe/Berlin")
 
-def one(kind: Kind) -> Contract:
-    feature = Feature(name="x", kind=kind, nullable=True)
+
+class Nameless(tzinfo):
+    """A zone as some library may make one."""
+
+    def utcoffset(self, at: datetime | None) -> timedelta:
+        return timedelta(hours=1)
+
+    def dst(self, at: datetime | None) -> None:
+        return None
+
+
+NAMELESS = Nameless()
+
+
+def one(kind: Kind, **more: Any) -> Contract:
+    feature = Feature(name="x", kind=kind, nullable=True, **more)
     return Contract(model="m", task="regression", features=(feature,), classes=(), positive=None, example={})
 
 
@@ -69,6 +85,56 @@ def test_values_of_another_kind_are_refused(kind: Kind, series: Any, text: str) 
         columns_from_frame(one(kind), pd.DataFrame({"x": series}))
 
 
+ZONED = {"timezone": "Europe/Berlin"}
+NOON = ["2013-08-01T12:00:00.000000", ""]
+NOON_UTC = ["2013-08-01T12:00:00.000000Z", ""]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_any_unit_and_zone_become_one_text(unit: str) -> None:
+    """In UTC where the column has a zone, as they stand where it has none; a missing one is an empty text."""
+    times = pd.Series(pd.to_datetime(["2013-08-01T12:00:00", None])).astype(f"datetime64[{unit}]")
+    assert columns_from_frame(one("timestamp"), pd.DataFrame({"x": times}))["x"].tolist() == NOON
+    for zone in ("UTC", "Europe/Berlin", "Asia/Kathmandu", "UTC-05:30"):
+        zoned = pd.DataFrame({"x": times.dt.tz_localize("UTC").dt.tz_convert(zone)})
+        assert columns_from_frame(one("timestamp", **ZONED), zoned)["x"].tolist() == NOON_UTC
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([datetime(2013, 8, 1, 12), None], NOON),
+        ([pd.Timestamp("2013-08-01T12:00"), pd.NaT], NOON),
+        ([date(2013, 8, 1), None], ["2013-08-01T00:00:00.000000", ""]),
+        (["2013-08-01 12:00", None], NOON),
+        ([None, None], ["", ""]),
+        ([datetime(2013, 8, 1, 14, tzinfo=BERLIN), None], NOON_UTC),
+        (["2013-08-01T14:00+02:00", ""], NOON_UTC),
+    ],
+)
+def test_times_held_as_objects_or_text_become_one_text(values: list[Any], expected: list[str]) -> None:
+    """Text, as a CSV file has it, is read as a request's would be."""
+    contract = one("timestamp", **(ZONED if expected == NOON_UTC else {}))
+    frame = pd.DataFrame({"x": pd.Series(values, dtype=object)})
+    assert columns_from_frame(contract, frame)["x"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "series", "text"),
+    [
+        (None, pd.Series(pd.to_datetime(["2013-08-01"], utc=True)), "holds times with a zone, needs none"),
+        ("UTC", pd.Series(pd.to_datetime(["2013-08-01"])), "holds times with no zone, needs one"),
+        ("UTC", pd.Series(["2013-08-01T12:00Z", "2013-08-01"]), "row 1: column 'x': got a date-time without a zone"),
+        (None, pd.Series([1.5]), "holds float values, needs times"),
+        (None, pd.Series(np.array(["9999-12-31"], "datetime64[s]")), "that are not from 1677-09-21"),
+    ],
+)
+def test_times_that_are_not_as_in_training_are_refused(zone: str | None, series: Any, text: str) -> None:
+    """A wall clock's time is no instant, and no zone is guessed."""
+    with pytest.raises(Mistake, match=text):
+        columns_from_frame(one("timestamp", timezone=zone), pd.DataFrame({"x": series}))
+
+
 def test_a_missing_column_is_named() -> None:
     """With the columns there are."""
     with pytest.raises(Mistake, match="lacks column 'x'; it has y, z"):
@@ -86,6 +152,8 @@ def test_a_contract_tells_kind_range_levels_and_missing_values() -> None:
             "paid": pd.Series([True, None, False], dtype=object),
             "carrier": ["UA", "AA", "AA"],
             "origin": pd.Series(["JFK", None, "JFK"], dtype="category"),
+            "asked": pd.Series(pd.to_datetime(["2013-08-01T10", None, "2013-02-01T11"])).dt.tz_localize(BERLIN),
+            "born": [date(1980, 2, 29), date(1990, 1, 1), date(1979, 12, 31)],
         }
     )
     assert regression(frame).features == (
@@ -96,6 +164,21 @@ def test_a_contract_tells_kind_range_levels_and_missing_values() -> None:
         Feature(name="paid", kind="boolean", nullable=True, low=0.0, high=1.0),
         Feature(name="carrier", kind="category", nullable=False, levels=("AA", "UA")),
         Feature(name="origin", kind="category", nullable=True, levels=("JFK",)),
+        Feature(
+            name="asked",
+            kind="timestamp",
+            nullable=True,
+            timezone="Europe/Berlin",
+            earliest="2013-02-01T10:00:00.000000Z",
+            latest="2013-08-01T08:00:00.000000Z",
+        ),
+        Feature(
+            name="born",
+            kind="timestamp",
+            nullable=False,
+            earliest="1979-12-31T00:00:00.000000",
+            latest="1990-01-01T00:00:00.000000",
+        ),
     )
 
 
@@ -132,10 +215,14 @@ def test_at_most_a_thousand_levels_are_remembered() -> None:
 @pytest.mark.parametrize(
     ("series", "text"),
     [
-        (pd.to_datetime(pd.Series(["2013-01-01"])), "give the model numbers made of it"),
+        (pd.to_datetime(pd.Series(["2013-01-01"])).astype("category"), "give the model numbers made of it"),
         (pd.to_timedelta(pd.Series(["1h"])), "give the model numbers made of it"),
         (pd.Series([[1], [2]]), "values of type list"),
-        (pd.Series([date(2013, 1, 1)]), "values of type date"),
+        (pd.Series([date(2013, 1, 1), datetime(2013, 1, 1)]), "values of type date, datetime"),
+        (pd.Series([datetime(2013, 1, 1), datetime(2013, 1, 1, tzinfo=UTC)], dtype=object), "with and without one"),
+        (pd.Series([datetime(2013, 1, 1, tzinfo=BERLIN), datetime(2013, 1, 1, tzinfo=UTC)]), "of several zones"),
+        (pd.Series([datetime(2013, 1, 1, tzinfo=NAMELESS)], dtype=object), "of a zone without a name"),
+        (pd.Series(np.array(["12013-01-01"], "datetime64[s]")), "beyond the years 1 to 9999"),
         (pd.Series(["a", 1], dtype=object), "values of type int, str"),
         (pd.Series([None, None], dtype=object), "no value at all"),
         (pd.Series([1.0, np.inf]), "infinite values"),

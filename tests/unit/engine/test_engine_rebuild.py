@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,8 @@ from flyball.engine.rebuild import Column, describe, rebuilt, rounded
 from flyball.engine.session import as_table
 from flyball.errors import Mistake
 
+#: taken for local times of Berlin, the first would be there twice and the second never.
+TIMES = pd.Series(np.array(["2013-10-27T00:30:00", "2013-03-31T01:30:00", "NaT"], "datetime64[us]"))
 COLUMNS: dict[str, Any] = {
     "float64": pd.Series([1.5, 2.0, np.nan]),
     "float32": pd.Series([1.5, 2.0, np.nan], dtype="float32"),
@@ -29,6 +33,20 @@ COLUMNS: dict[str, Any] = {
     "category of text": pd.Series(["a", None, "b"], dtype=pd.CategoricalDtype(["b", "a", "c"])),
     "ordered category": pd.Series(["a", "c", "b"], dtype=pd.CategoricalDtype(["b", "a", "c"], ordered=True)),
     "category of numbers": pd.Series([10, 30, 10], dtype=pd.CategoricalDtype([30, 10, 20])),
+    "times": TIMES,
+    "times in seconds": TIMES.astype("datetime64[s]"),
+    "times in nanoseconds": TIMES.astype("datetime64[ns]"),
+    "times in UTC": TIMES.dt.tz_localize("UTC").astype("datetime64[ns, UTC]"),
+    "times in a zone": TIMES.dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin"),
+    "times at an offset": TIMES.dt.tz_localize("UTC").dt.tz_convert("UTC-05:30"),
+    "times beyond nanoseconds": pd.Series(np.array(["0001-01-01", "NaT", "9999-12-31"], "datetime64[s]")),
+    "no time at all": pd.Series(np.array(["NaT", "NaT", "NaT"], "datetime64[us]")),
+    "times of Arrow": TIMES.dt.tz_localize("UTC").astype("timestamp[us, tz=UTC][pyarrow]"),
+    "dates of Arrow": pd.Series([date(2013, 8, 1), None, date(1900, 1, 1)]).astype("date32[day][pyarrow]"),
+    "dates": pd.Series([date(2013, 8, 1), None, date(1900, 1, 1)], dtype=object),
+    "datetimes": pd.Series([datetime(2013, 8, 1, 5), pd.NaT, datetime(1900, 1, 1)], dtype=object),
+    "datetimes in a zone": pd.Series([datetime(2013, 8, 1, tzinfo=ZoneInfo("Asia/Kathmandu")), None], dtype=object),
+    "Timestamps": pd.Series([pd.Timestamp("2013-08-01", tz="UTC"), None], dtype=object),
 }
 
 
@@ -83,3 +101,20 @@ def test_rounding_keeps_dtypes_and_whatever_is_no_number() -> None:
     assert (got.dtypes == frame.dtypes).all()
     assert got[["t", "b"]].equals(frame[["t", "b"]])
     assert frame["x"][0] == 0.1
+
+
+def test_rounding_cuts_times_to_microseconds() -> None:
+    """As a request's text is cut."""
+    frame = pd.DataFrame({"t": pd.Series(np.array(["1969-12-31T23:59:59.999999999", "NaT"], "datetime64[ns]"))})
+    got = rounded(frame, ["t"])
+    assert got["t"][0] == pd.Timestamp("1969-12-31T23:59:59.999999")
+    assert (got.dtypes == frame.dtypes).all()
+
+
+def test_times_of_another_contract_are_an_error_and_no_guess() -> None:
+    """A shadow may have been trained without a zone where the live version has one."""
+    frame = pd.DataFrame({"t": pd.to_datetime(["2013-08-01T12:00"])})
+    contract = infer_contract(frame, model="m", task="regression", features=["t"], classes=(), positive=None)
+    asked = as_table(contract.layout, {"t": np.array(["2013-08-01T12:00:00.000000Z"], dtype=object)})
+    with pytest.raises(ValueError, match="with and without a zone"):
+        rebuilt(contract, describe(contract, frame), asked)

@@ -27,19 +27,48 @@ FEATURES = (
     Feature(name="plan", kind="category", nullable=True, levels=("basic", "gold")),
     Feature(name="visits", kind="integer", nullable=True, low=0, high=40),
     Feature(name="member", kind="boolean", nullable=False),
+    Feature(
+        name="asked",
+        kind="timestamp",
+        nullable=True,
+        timezone="Europe/Berlin",
+        earliest="2013-01-01T00:00:00.000000Z",
+        latest="2013-12-31T23:00:00.000000Z",
+    ),
+    Feature(name="born", kind="timestamp", nullable=False),
 )
 NAMES = [feature.name for feature in FEATURES]
 GOOD: list[dict[str, Any]] = [
-    {"age": 30.5, "plan": "gold", "visits": 4, "member": True},
-    {"age": 41.0, "plan": None, "visits": None, "member": False},
-    {"age": 22.25, "plan": 'q,"ü"', "visits": 0, "member": True},
+    {
+        "age": 30.5,
+        "plan": "gold",
+        "visits": 4,
+        "member": True,
+        "asked": "2013-08-01T14:00:00+02:00",
+        "born": "1980-02-29",
+    },
+    {"age": 41.0, "plan": None, "visits": None, "member": False, "asked": None, "born": "1990-01-01T00:00:00"},
+    {
+        "age": 22.25,
+        "plan": 'q,"ü"',
+        "visits": 0,
+        "member": True,
+        "asked": "2013-08-01 12:00:00.5Z",
+        "born": "1990-01-01 12:30",
+    },
 ]
 COLUMNS = {
     "age": [30.5, 41.0, 22.25],
     "plan": ["gold", "", 'q,"ü"'],
     "visits": [4.0, math.nan, 0.0],
     "member": [1.0, 0.0, 1.0],
+    "asked": ["2013-08-01T12:00:00.000000Z", "", "2013-08-01T12:00:00.500000Z"],
+    "born": ["1980-02-29T00:00:00.000000", "1990-01-01T00:00:00.000000", "1990-01-01T12:30:00.000000"],
 }
+
+
+WITH_ZONE = 'a date-time with "Z" or an offset, for example "2013-08-01T12:00:00Z"'
+WITHOUT_ZONE = 'a date-time without a zone, as in training, for example "2013-08-01T12:00:00"'
 
 
 def contract(task: Any = "binary", classes: tuple[str, ...] = ("0", "1"), **more: Any) -> Contract:
@@ -221,12 +250,12 @@ def test_every_protocol_is_checked() -> None:
 
 @EVERY
 def test_the_same_rows_are_the_same_columns(form: Form) -> None:
-    """Numbers, integers with missing values, booleans and text, whichever way they come."""
+    """Numbers, integers with missing values, booleans, text, and times with a zone or without, whichever way they come."""
     asked, _ = decode(form, GOOD)
     got = {name: asked.columns[name].tolist() for name in NAMES}
     assert asked.rows == 3
     assert str(got) == str(COLUMNS)  # as text: NaN equals NaN
-    assert [asked.columns[name].dtype for name in NAMES] == ["f4", "O", "f4", "f4"]
+    assert [asked.columns[name].dtype for name in NAMES] == ["f4", "O", "f4", "f4", "O", "O"]
 
 
 @EVERY
@@ -246,13 +275,19 @@ def test_the_order_of_columns_does_not_matter(form: Form) -> None:
         ("age", 1e39, "got a number beyond 3.4e+38, needs one that fits 32 bits"),
         ("visits", 4.5, "got a number with a fraction, needs an integer"),
         ("member", "secret", "got text, needs true or false"),
+        ("asked", "secret", f"got text that is no date-time, needs {WITH_ZONE}"),
+        ("asked", "2013-08-01T12:00:00", f"got a date-time without a zone, needs {WITH_ZONE}"),
+        ("born", "2013-08-01T12:00:00Z", f"got a date-time with a zone, needs {WITHOUT_ZONE}"),
+        ("born", "2016-12-31T23:59:60", f"got a date-time that no calendar or clock here has, needs {WITHOUT_ZONE}"),
+        ("born", "9999-12-31", "needs one from 1677-09-21T00:12:43.145225 to 2262-04-11T23:47:16.854775"),
+        ("born", None, "needs a date-time as text: no value was missing in training"),
     ],
 )
 def test_a_bad_value_is_refused_by_row_and_column(form: Form, at: int, column: str, value: Any, message: str) -> None:
     """422, the place ends with row and column, and the value is not repeated."""
     bad = [*GOOD]
     bad[at] = {**bad[at], column: value}
-    if form is FORMS["v2 binary"] and value == "secret":
+    if form is FORMS["v2 binary"] and value == "secret" and column != "asked":
         at = 0  # a binary tensor has one type: all its values are texts then
     with pytest.raises(Problem) as caught:
         decode(form, bad)
@@ -260,6 +295,24 @@ def test_a_bad_value_is_refused_by_row_and_column(form: Form, at: int, column: s
     assert caught.value.errors[0].loc[-2:] == (at, column)
     assert caught.value.errors[0].msg.endswith(message)
     assert "secret" not in caught.value.detail
+
+
+@EVERY
+def test_a_time_as_a_number_is_refused_with_what_to_send(form: Form) -> None:
+    """Seconds, milliseconds, nanoseconds: a number does not say. A CSV's cells are all text."""
+    with pytest.raises(Problem) as caught:
+        decode(form, [{**row, "asked": 1375358400} for row in GOOD])
+    assert caught.value.status == 422
+    assert [error.loc[-2:] for error in caught.value.errors] == [(0, "asked"), (1, "asked"), (2, "asked")]
+    assert caught.value.errors[0].msg.endswith(f"needs {WITH_ZONE}" if form is FORMS["csv"] else f"text: {WITH_ZONE}")
+    assert "1375358400" not in caught.value.detail
+
+
+@EVERY
+def test_a_missing_time_may_be_written_as_pandas_writes_it(form: Form) -> None:
+    """MLflow's clients send NaT as text."""
+    asked, _ = decode(form, [{**row, "asked": "NaT"} for row in GOOD])
+    assert asked.columns["asked"].tolist() == ["", "", ""]
 
 
 @EVERY
@@ -341,12 +394,14 @@ def test_a_content_type_that_nobody_reads_is_refused(dialect: str, kind: bytes) 
 @pytest.mark.parametrize("dialect", [name for name in BY_NAME if name != "native"])
 def test_a_missing_number_may_be_written_as_python_writes_it(dialect: str) -> None:
     """`json.dumps` writes NaN, which JSON lacks; inside a text it is text."""
-    row = b'{"age": 1.5, "plan": "NaN \\" NaN", "visits": NaN, "member": true}'
+    row = b'{"age": 1.5, "plan": "NaN \\" NaN", "visits": NaN, "member": true, "asked": NaN, "born": "1990-01-01"}'
     tensors = (
         b'[{"name":"age","shape":[1],"datatype":"FP32","data":[1.5]},'
         b'{"name":"plan","shape":[1],"datatype":"BYTES","data":["NaN \\" NaN"]},'
         b'{"name":"visits","shape":[1],"datatype":"FP32","data":[NaN]},'
-        b'{"name":"member","shape":[1],"datatype":"BOOL","data":[true]}]'
+        b'{"name":"member","shape":[1],"datatype":"BOOL","data":[true]},'
+        b'{"name":"asked","shape":[1],"datatype":"BYTES","data":[NaN]},'
+        b'{"name":"born","shape":[1],"datatype":"BYTES","data":["1990-01-01"]}]'
     )
     body = b'{"inputs": %b}' % tensors if dialect == "v2" else b'{"instances": [%b]}' % row
     columns = BY_NAME[dialect].decode(body, {}, MIXED, NOW_S)[0].columns
@@ -405,7 +460,7 @@ _BODY = (
         st.lists(_TENSOR.filter(lambda value: _writable(value)), max_size=4),
         st.binary(max_size=40),
     )
-    | st.text(alphabet='age,plan\n\r" 1.5tru\x00é', max_size=60).map(lambda text: text.encode())
+    | st.text(alphabet='age,plan\n\r" 1.5tru\x00é2013-08T:Z', max_size=60).map(lambda text: text.encode())
 )
 
 

@@ -106,7 +106,7 @@ def test_a_durable_answer_is_in_the_journal_and_counted_when_it_leaves(installed
     """It waits for its fsync; afterwards nothing waits."""
     installed.deploy("delay", 1)
     client = start(durable=("delay",))
-    assert client.app.direct == {}
+    assert client.app.deployed.direct == {}
     answer = client.post(PATH, {"inputs": [ROW] * 2}).json()
     assert [line["ids"] for line in client.journal()] == [answer["ids"]]
     assert accounts(client) == {"written": 2, "dropped": 0, "sampled_out": 0, "rows": 2}
@@ -212,7 +212,7 @@ def test_the_log_names_places_but_no_text_of_the_client(client: Any) -> None:
 def test_a_model_whose_bundle_never_loaded_is_unavailable_not_unknown(installed: Any, start: Any) -> None:
     """503 with what is wrong and when to come back; an unknown one stays 404."""
     installed.deploy("delay", 1)
-    (installed.home.runs / "delay-1" / "model.onnx").write_bytes(b"broken")
+    (installed.own("delay-1") / "model.onnx").write_bytes(b"broken")
     client = start()
     reply = client.post(PATH, {"inputs": [ROW]})
     assert (reply.status, reply.json()["type"]) == (503, "/docs#not-loaded")

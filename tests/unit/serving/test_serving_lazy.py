@@ -80,10 +80,10 @@ def test_what_has_not_been_asked_for_stays_unloaded_through_promotions(installed
 def test_a_switch_to_other_tokens_forgets_nothing(installed: Any, lazy: Any) -> None:
     """What is in memory stays there while its deployment does; another model's promotion is none of its business."""
     ask(lazy)
-    engine = lazy.app.held["delay"].loaded.engines[1]
+    engine = lazy.app.deployed.held["delay"].loaded.engines[1]
     installed.deploy("price", 1)
     lazy.look()
-    assert lazy.app.held["delay"].loaded.engines[1] is engine
+    assert lazy.app.deployed.held["delay"].loaded.engines[1] is engine
 
 
 def test_a_model_first_asked_for_while_its_promotion_is_looked_at_stays_hot(installed: Any, lazy: Any) -> None:
@@ -93,11 +93,11 @@ def test_a_model_first_asked_for_while_its_promotion_is_looked_at_stays_hot(inst
     assert ask(lazy).json()["version"] == 1
 
     async def switched() -> list[int]:
-        lazy.app.switch(lazy.watch.roster)
-        versions = [lazy.app.held["delay"].deployment.live]
-        while lazy.app.held["delay"].deployment.live == 1:
+        lazy.app.deployed.switch(lazy.watch.roster)
+        versions = [lazy.app.deployed.held["delay"].deployment.live]
+        while lazy.app.deployed.held["delay"].deployment.live == 1:
             await asyncio.sleep(0.001)
-        return [*versions, lazy.app.held["delay"].deployment.live]
+        return [*versions, lazy.app.deployed.held["delay"].deployment.live]
 
     assert lazy.runner.run(asyncio.wait_for(switched(), 30)) == [1, 2]
     assert ask(lazy).json()["version"] == 2
@@ -105,7 +105,7 @@ def test_a_model_first_asked_for_while_its_promotion_is_looked_at_stays_hot(inst
 
 def test_a_bundle_that_is_not_whole_is_found_before_it_is_asked_for(installed: Any, start: Any) -> None:
     """The digest is looked at when the deployment is, as always."""
-    (installed.home.runs / "delay-1" / "model.onnx").write_bytes(b"torn")
+    (installed.own("delay-1") / "model.onnx").write_bytes(b"torn")
     installed.deploy("delay", 1)
     client = start(lazy=("delay",))
     assert "v1 cannot be loaded, the model cannot answer" in client.get("/readyz").json()["degraded"][0]
@@ -117,7 +117,7 @@ def test_a_bundle_that_does_not_load_answers_503_and_says_why(installed: Any, st
     installed.digests["delay/1"] = write_bundle(
         installed.home.runs / "broken", {**files["delay/1"], "model.onnx": b"no graph"}
     )
-    (installed.home.runs / "delay-1").rename(installed.home.runs / "away")
+    installed.own("delay-1").rename(installed.home.runs / "away")
     (installed.home.runs / "broken").rename(installed.home.runs / "delay-1")
     installed.deploy("delay", 1)
     installed.deploy("price", 1)

@@ -46,7 +46,7 @@ def test_a_version_in_memory_is_not_loaded_again(installed: Any, client: Any) ->
 
 def test_a_broken_bundle_leaves_the_last_good_version_answering(installed: Any, client: Any) -> None:
     """The promotion is refused by the worker, which says so and goes on."""
-    (installed.home.runs / "delay-2" / "model.onnx").write_bytes(b"torn")
+    (installed.own("delay-2") / "model.onnx").write_bytes(b"torn")
     installed.deploy("delay", 2)
     client.look()
     ready = client.get("/readyz")
@@ -56,7 +56,7 @@ def test_a_broken_bundle_leaves_the_last_good_version_answering(installed: Any, 
 
 def test_a_restart_with_a_broken_bundle_serves_the_kept_version(installed: Any, client: Any, start: Any) -> None:
     """The last good deployment is read from disk."""
-    (installed.home.runs / "delay-2" / "model.onnx").write_bytes(b"torn")
+    (installed.own("delay-2") / "model.onnx").write_bytes(b"torn")
     installed.deploy("delay", 2)
     client.look()
     assert version(start()) == 1
@@ -64,7 +64,7 @@ def test_a_restart_with_a_broken_bundle_serves_the_kept_version(installed: Any, 
 
 def test_a_shadow_that_cannot_be_loaded_costs_no_answer(installed: Any, client: Any) -> None:
     """Live is served; the roster says what is missing."""
-    (installed.home.runs / "delay-2" / "model.onnx").unlink()
+    (installed.own("delay-2") / "model.onnx").unlink()
     installed.deploy("delay", 1, shadow=(2,))
     client.look()
     assert version(client) == 1
@@ -174,9 +174,9 @@ def test_what_shadows_cannot_score_in_time_is_shed_and_counted(installed: Any, s
     client.post(PATH, {"inputs": [ROW]})
     # Answers that leave while the shadows' task does not come to run.
     body = orjson.dumps({"inputs": [ROW]})
-    small = Small(client.app.direct[PATH.encode()], {}, body, Nobody())
+    small = Small(client.app.deployed.direct[PATH.encode()], {}, body, Nobody())
     for _ in range(1030):
-        client.app.answer_directly(small, close=False)
+        client.app.predicting.directly(small, close=False)
     client.get("/livez")
     assert client.metric('flyball_shadow_total{result="shed"}') == 6.0
     assert client.metric('flyball_shadow_total{result="written"}') == 1025.0

@@ -131,7 +131,7 @@ def test_a_vertex_route_may_be_any_path(installed: Any, start: Any) -> None:
     assert "error" in client.post(f"{path}:predict", {}).json()
     taken = start(vertex_predict="/models/delay/predict")
     assert taken.post("/models/delay/predict", {"instances": [ROW]}).json() == {"predictions": [native(client)]}
-    assert taken.app.direct == {}
+    assert taken.app.deployed.direct == {}
 
 
 def test_of_several_models_one_must_be_picked(installed: Any, start: Any) -> None:

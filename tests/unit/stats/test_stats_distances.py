@@ -1,4 +1,4 @@
-"""Distances on counts: values by hand, SciPy's where it has them, and the empty window."""
+"""Distances on counts: values by hand, and the empty window."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
-from scipy.spatial import distance
 
 from flyball.stats.distances import SMOOTHING, js_distance, js_divergence, ks, l_infinity, normed_wasserstein, psi
 
@@ -28,13 +26,6 @@ def test_one_row_of_a_thousand_where_the_reference_has_none_hardly_moves_psi() -
     assert psi(np.array([999, 1]), np.array([100_000, 0])) == pytest.approx(0.0007, abs=0.0001)
 
 
-def test_jensen_shannon_is_scipys() -> None:
-    """Base 2; the distance is the root of the divergence."""
-    expected = distance.jensenshannon([0.8, 0.2], [0.5, 0.5], base=2)
-    assert js_distance(SKEW, HALF) == pytest.approx(expected)
-    assert js_divergence(SKEW, HALF) == pytest.approx(expected**2)
-
-
 def test_distributions_that_share_no_bin_are_at_the_far_end() -> None:
     """js, ks and l_infinity end at 1; psi is finite and large."""
     left, right = np.array([10, 0]), np.array([0, 70])
@@ -42,24 +33,9 @@ def test_distributions_that_share_no_bin_are_at_the_far_end() -> None:
     assert 10 < psi(left, right) < 14
 
 
-def test_ks_is_scipys_when_every_value_is_its_own_bin() -> None:
-    """The largest gap between the cumulative shares."""
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 10, 200), rng.integers(2, 12, 300)
-    got = ks(np.bincount(a, minlength=12), np.bincount(b, minlength=12))
-    assert got == pytest.approx(stats.ks_2samp(a, b).statistic)
-
-
 def test_l_infinity_is_the_largest_change_of_a_share() -> None:
     """0.5 to 0.8."""
     assert l_infinity(SKEW, HALF) == pytest.approx(0.3)
-
-
-def test_wasserstein_is_scipys_over_the_sd() -> None:
-    """Rows at their bins' positions, unevenly spaced."""
-    positions, window, reference = np.array([0.0, 1.0, 5.0]), np.array([1, 2, 7]), np.array([5, 5, 10])
-    expected = stats.wasserstein_distance(positions, positions, window, reference) / 2
-    assert normed_wasserstein(window, reference, positions, 2) == pytest.approx(expected)
 
 
 def test_a_reference_that_does_not_vary_makes_any_move_infinite() -> None:

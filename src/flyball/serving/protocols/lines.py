@@ -75,6 +75,11 @@ def _number(cell: str) -> float | str | None:
     return cell if "_" in cell else value
 
 
+def _timestamp(cell: str) -> str | None:
+    text = cell.strip()
+    return None if text.lower() in _MISSING else text
+
+
 def _boolean(cell: str) -> bool | str | None:
     return _BOOLEANS.get(cell.strip().lower(), cell)
 
@@ -84,4 +89,5 @@ _READ: Mapping[Kind, Callable[[str], Any]] = {
     "integer": _number,
     "boolean": _boolean,
     "category": str,
+    "timestamp": _timestamp,
 }

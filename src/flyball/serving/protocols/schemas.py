@@ -9,7 +9,13 @@ import numpy as np
 
 from flyball.engine.contract import Contract, Feature, Kind
 
-_JSON_TYPES: Mapping[Kind, str] = {"number": "number", "integer": "integer", "boolean": "boolean", "category": "string"}
+_JSON_TYPES: Mapping[Kind, str] = {
+    "number": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "category": "string",
+    "timestamp": "string",
+}
 #: levels of a category that the document lists.
 _LEVELS = 50
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -37,6 +43,8 @@ def feature_schema(feature: Feature) -> Schema:
         schema |= {"minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX}
     if feature.kind == "category" and not feature.nullable:
         schema["minLength"] = 1
+    if feature.kind == "timestamp":
+        schema |= _time_schema(feature)
     if feature.low is not None and feature.high is not None:
         schema["description"] = f"In training: {feature.low:g} to {feature.high:g}."
         schema["x-range-seen"] = [feature.low, feature.high]
@@ -48,9 +56,20 @@ def feature_schema(feature: Feature) -> Schema:
     return schema
 
 
+def _time_schema(feature: Feature) -> Schema:
+    """What its text must be; `date-time-local` is OpenAPI's word for one without a zone."""
+    zoned = feature.timezone is not None
+    says = f"With Z or an offset; the model sees it in {feature.timezone}." if zoned else "Without a zone."
+    schema: Schema = {"format": "date-time" if zoned else "date-time-local", "description": says}
+    if feature.earliest is not None:
+        schema["description"] = f"In training: {feature.earliest} to {feature.latest}. {says}"
+        schema["x-range-seen"] = [feature.earliest, feature.latest]
+    return schema
+
+
 def datatype(feature: Feature) -> str:
     """Of the tensor that a client should send, as the Open Inference Protocol calls it: only floats can be missing."""
-    if feature.kind == "category":
+    if feature.kind in ("category", "timestamp"):
         return "BYTES"
     if feature.kind == "number" or feature.nullable:
         return "FP32"

@@ -1,0 +1,61 @@
+"""Distances and metrics against the libraries that people compare them with; values by hand are in the unit tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.spatial import distance
+from sklearn import metrics as sk
+
+from flyball.stats.distances import js_distance, js_divergence, ks, normed_wasserstein
+from flyball.stats.metrics import compute
+
+HALF = np.array([50, 50])
+SKEW = np.array([80, 20])
+
+
+def test_jensen_shannon_is_scipys() -> None:
+    """Base 2; the distance is the root of the divergence."""
+    expected = distance.jensenshannon([0.8, 0.2], [0.5, 0.5], base=2)
+    assert js_distance(SKEW, HALF) == pytest.approx(expected)
+    assert js_divergence(SKEW, HALF) == pytest.approx(expected**2)
+
+
+def test_ks_is_scipys_when_every_value_is_its_own_bin() -> None:
+    """The largest gap between the cumulative shares."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 10, 200), rng.integers(2, 12, 300)
+    got = ks(np.bincount(a, minlength=12), np.bincount(b, minlength=12))
+    assert got == pytest.approx(stats.ks_2samp(a, b).statistic)
+
+
+def test_wasserstein_is_scipys_over_the_sd() -> None:
+    """Rows at their bins' positions, unevenly spaced."""
+    positions, window, reference = np.array([0.0, 1.0, 5.0]), np.array([1, 2, 7]), np.array([5, 5, 10])
+    expected = stats.wasserstein_distance(positions, positions, window, reference) / 2
+    assert normed_wasserstein(window, reference, positions, 2) == pytest.approx(expected)
+
+
+def test_binary_metrics_agree_with_scikit_learn_under_heavy_ties() -> None:
+    """2,000 rows with scores of one decimal."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 2_000)
+    score = np.round(np.clip(0.5 + 0.1 * (2 * y - 1) + rng.normal(0, 0.2, 2_000), 0, 1), 1)
+    assert compute("auc", "binary", y, score) == pytest.approx(sk.roc_auc_score(y, score), abs=1e-12)
+    assert compute("average_precision", "binary", y, score) == pytest.approx(
+        sk.average_precision_score(y, score), abs=1e-12
+    )
+    assert compute("log_loss", "binary", y, score) == pytest.approx(sk.log_loss(y, score), abs=1e-12)
+
+
+def test_multiclass_metrics_agree_with_scikit_learn() -> None:
+    """Macro F1 averages over classes that occur; class 4 never does."""
+    rng = np.random.default_rng(4)
+    y = rng.integers(0, 4, 500)
+    score = rng.dirichlet(np.ones(5), 500) * [1, 1, 1, 1, 0] + 0.2 * np.eye(5)[y]
+    score /= score.sum(axis=1, keepdims=True)
+    answer = score.argmax(axis=1)
+    assert compute("macro_f1", "multiclass", y, score) == pytest.approx(sk.f1_score(y, answer, average="macro"))
+    assert compute("accuracy", "multiclass", y, score) == pytest.approx(sk.accuracy_score(y, answer))
+    assert compute("log_loss", "multiclass", y, score) == pytest.approx(sk.log_loss(y, score, labels=range(5)))
