@@ -84,7 +84,11 @@ def approve(place: Place, version: str, why: str) -> None:
     database, who = open_home(place), audit.local_user()
     found = find(database, *parse_reference(version))
     status = move.approve(database, place.home, found.model, found.number, who=who, why=why, now=utcnow())
-    becomes = {"full": "it is live", "shadow": "it is a shadow until its outcomes decide", "queued": "it waits for its turn"}
+    becomes = {
+        "full": "it is live",
+        "shadow": "it is a shadow until its outcomes decide",
+        "queued": "it waits for its turn",
+    }
     click.echo(f"v{found.number} of {found.model} approved by {who}: {becomes[status]}.")
 
 

@@ -82,6 +82,12 @@ def end_alert(tx: Transaction, *, model: str, name: str, at: datetime, why: str)
     _tell(tx, row["id"], model, name, row["severity"], "resolved", why, {}, at)
 
 
+def is_open(database: Database, *, model: str, name: str) -> bool:
+    """Whether the alert has been opened and not ended."""
+    sql = "SELECT 1 FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL"
+    return database.one(sql, model=model, name=name) is not None
+
+
 def open_evidence(tx: Transaction, *, model: str, name: str) -> Mapping[str, Any]:
     """The evidence of the open alert; empty where none is open."""
     row = tx.one(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from flyball.loop.alerts import end_alert, open_alert
+from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.attempt import Attempt, Release
 from flyball.loop.site import Site, environment, git_state, hardware
 from flyball.pipeline.runs import RunRecord, finish_run
@@ -67,7 +67,7 @@ def _start(attempt: Attempt, tx: Transaction, made: Version, why: str) -> str:
     """Begin its rollout, or have it wait for a person."""
     site, now = attempt.site, attempt.now
     settings = site.project.rollout
-    way = {
+    way: dict[str, Any] = {
         "strategy": settings.strategy,
         "on_new": settings.on_new_candidate,
         "columns": dict(site.project.columns),
@@ -103,9 +103,13 @@ def _await_approval(attempt: Attempt, tx: Transaction, made: Version, why: str, 
     return "approval"
 
 
-def expire_approvals(site: Site, now: datetime) -> None:
-    """What nobody approved in time is put away, and that is told."""
-    if not any(item.expires_at <= now for item in approvals.waiting(site.database, site.model)):
+def settle_approvals(site: Site, now: datetime) -> None:
+    """What nobody approved in time is put away, and that is told; the alert about what was approved ends."""
+    waiting = approvals.waiting(site.database, site.model)
+    if not waiting and is_open(site.database, model=site.model, name="approval"):
+        with site.database.write() as tx:
+            end_alert(tx, model=site.model, name="approval", at=now, why=f"{site.model}: nothing waits for approval")
+    if not any(item.expires_at <= now for item in waiting):
         return
     with site.database.write() as tx:
         for item in approvals.expire(tx, model=site.model, now=now):

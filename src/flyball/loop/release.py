@@ -7,8 +7,8 @@ records are found again, and the version, its decision and its rollout appear in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,20 +17,17 @@ from flyball.loop import evidence, plan, registering
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import Attempt, Release
 from flyball.loop.site import Site
-from flyball.pipeline.artifact import Artifact, load
-from flyball.pipeline.execute import StepCall, context_of, execute
+from flyball.pipeline.artifact import Artifact
+from flyball.pipeline.execute import StepCall
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
 from flyball.pipeline.step import Window
-from flyball.project.steps import StepDeclaration, order
-from flyball.registry import chain, decisions, gate, holds, live
-from flyball.registry.codec import plain
-from flyball.registry.holds import Bar
-from flyball.registry.records import Lineage, Verdict, Version
-from flyball.registry.versions import label_of, register, version
-from flyball.rollout import move
-from flyball.stats.estimate import Estimate
+from flyball.project.steps import order
+from flyball.registry import gate, live
+from flyball.registry.audit import GOVERNOR
+from flyball.registry.records import Verdict, Version
+from flyball.registry.versions import label_of, version
 from flyball.stats.names import METRIC_NAMES
-from flyball.store import Transaction, moment, stamp
+from flyball.store import Transaction
 
 #: where a release can die, besides the steps' own transitions.
 TRANSITIONS = ("run-created", "candidate-made", "judged", "refitted", "tracked", "registered")

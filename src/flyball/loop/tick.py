@@ -15,9 +15,9 @@ from flyball.errors import Conflict, FlyballError
 from flyball.journal import lake
 from flyball.journal.carry import carry
 from flyball.loop import governor, release, watching
-from flyball.loop.governor import Past, Signal
 from flyball.loop.attempt import Release
-from flyball.loop.registering import expire_approvals
+from flyball.loop.governor import Past, Signal
+from flyball.loop.registering import settle_approvals
 from flyball.loop.schedule import latest_slot
 from flyball.loop.site import Site
 from flyball.loop.telling import deliver_pending, requested_retrains, wishers, wishes
@@ -49,7 +49,7 @@ def tick(site: Site, *, now: datetime) -> Tick:
         raise
     finished = _finish_runs(site, now)
     watching.watch(site, now=now)
-    expire_approvals(site, now)
+    settle_approvals(site, now)
     rolled = _roll(site, now)
     done = _govern(site, now) if finished is None else finished
     deliver_pending(site, now=now)

@@ -99,8 +99,8 @@ def create_run(
     )
     written = tx.run(
         "INSERT INTO run (id, project, model, reason, why, decided_at, window_start, window_end, params, seed, status,"
-        " owner, recorded_at, requested_by) VALUES (:id, :project, :model, :reason, :why, :decided_at, :window_start, :window_end,"
-        " :params, :seed, :status, :owner, :recorded_at, :requested_by) ON CONFLICT (id) DO NOTHING",
+        " owner, recorded_at, requested_by) VALUES (:id, :project, :model, :reason, :why, :decided_at, :window_start,"
+        " :window_end, :params, :seed, :status, :owner, :recorded_at, :requested_by) ON CONFLICT (id) DO NOTHING",
         id=run.id,
         project=project,
         model=model,

@@ -110,13 +110,13 @@ def require_approved(source: Transaction | Database, model: str, version: int) -
     """Raise Conflict where a version had to be approved and was not: no other way leads around it."""
     found = of(source, model, version)
     if found is not None and found.status != "approved":
-        mend = f"`flyball approve {model}@{version}`" if found.status == "waiting" else "a new run makes a new candidate"
+        mend = (
+            f"`flyball approve {model}@{version}`" if found.status == "waiting" else "a new run makes a new candidate"
+        )
         raise Conflict(f"v{version} of {model} needs another person's approval and has none ({found.status}); {mend}")
 
 
-def _end(
-    tx: Transaction, model: str, version: int, status: Status, *, by: str | None, why: str, now: datetime
-) -> None:
+def _end(tx: Transaction, model: str, version: int, status: Status, *, by: str | None, why: str, now: datetime) -> None:
     tx.run(
         "UPDATE approval SET status = :status, decided_by = :by, decided_at = :now, why = :why"
         " WHERE model = :model AND version = :version",

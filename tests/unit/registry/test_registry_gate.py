@@ -17,7 +17,16 @@ NOW = datetime(2013, 4, 2, tzinfo=UTC)
 def settings(**rules: list[str]) -> GateSettings:
     parsed = {name: tuple(parse_rule(text) for text in rules.get(name, [])) for name in ("change", "refresh", "always")}
     return GateSettings(
-        **parsed, confidence=0.95, cluster=None, slices=(), slice_floor=(), refit=False, refit_ahead=False, approval="auto", approval_timeout_s=1.0)
+        **parsed,
+        confidence=0.95,
+        cluster=None,
+        slices=(),
+        slice_floor=(),
+        refit=False,
+        refit_ahead=False,
+        approval="auto",
+        approval_timeout_s=1.0,
+    )
 
 
 def question(occasion: str = "refresh", champion: int | None = 6) -> Question:
