@@ -23,11 +23,15 @@ def deliver_pending(site: Site, *, now: datetime) -> None:
     """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
     silent: dict[str, str] = {}
     _take_journal_events(site)
+    projected = False
     for event in _mine(site):
         if event.kind == RETRAIN_REQUESTED:
             continue
         try:
-            _deliver(site, event, now, silent)
+            # One projection says all that has moved by now.
+            if event.kind != "aliases" or not projected:
+                _deliver(site, event, now, silent)
+            projected |= event.kind == "aliases"
         except FlyballError as error:
             with site.database.write() as tx:
                 failed(tx, event, error=str(error))

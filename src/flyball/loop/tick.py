@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from flyball.errors import Conflict, FlyballError
 from flyball.journal import lake
 from flyball.journal.carry import carry
-from flyball.loop import governor, release, watching
+from flyball.loop import governor, outside, release, watching
 from flyball.loop.attempt import Release
 from flyball.loop.governor import Past, Signal
 from flyball.loop.registering import settle_approvals
@@ -52,6 +52,7 @@ def tick(site: Site, *, now: datetime) -> Tick:
     settle_approvals(site, now)
     rolled = _roll(site, now)
     done = _govern(site, now) if finished is None else finished
+    outside.reconcile(site, now=now)
     deliver_pending(site, now=now)
     return Tick(release=done, rolled=rolled)
 

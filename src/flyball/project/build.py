@@ -98,6 +98,7 @@ def _gate(values: Values, steps: Steps, primary: str, holdout: str | None) -> Ga
         refit_ahead=gate["refit"] == "ahead",
         approval=gate["approval"],
         approval_timeout_s=gate["approval_timeout"],
+        moved_alias=gate["moved_alias"],
     )
 
 

@@ -69,6 +69,8 @@ class GateSettings:
     approval: Literal["auto", "human"]
     #: at most this long.
     approval_timeout_s: float
+    #: MLflow's alias `production`, moved by somebody else: put back, or taken for a wish that the kept verdict answers.
+    moved_alias: Literal["restore", "gate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

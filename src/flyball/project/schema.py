@@ -91,6 +91,7 @@ SCHEMA: dict[str, Shape] = {
         "slice_floor": Items(reader=read.text),
         "approval": Key(reader=read.one_of("auto", "human"), default="auto"),
         "approval_timeout": Key(reader=read.duration(), default=7 * DAY_S),
+        "moved_alias": Key(reader=read.one_of("restore", "gate"), default="restore"),
     },
     "rollout": {
         "strategy": Key(reader=read.strategy),  # "direct" for multiclass, else "shadow"

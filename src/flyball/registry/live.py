@@ -10,7 +10,7 @@ from flyball.registry import audit
 from flyball.registry.codec import dump, load_deployment
 from flyball.registry.records import Deployment
 from flyball.registry.versions import set_stage
-from flyball.store import Database, Row, Transaction, emit, stamp, utcnow
+from flyball.store import Database, Row, Transaction, stamp, utcnow
 
 _SELECT = "SELECT generation, record FROM deployment"
 _NEWEST_OF_EACH = (
@@ -88,13 +88,6 @@ def deploy(
         was=_say(before),
         becomes=_say(deployment),
         why=why,
-    )
-    emit(
-        tx,
-        kind="aliases",
-        payload={"model": deployment.model},
-        dedup=f"aliases:{deployment.model}:{generation}",
-        at=deployment.at,
     )
     return replace(deployment, generation=generation)
 

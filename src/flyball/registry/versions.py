@@ -10,7 +10,7 @@ from typing import cast
 from flyball.errors import NotFound
 from flyball.registry.codec import dump, load_version
 from flyball.registry.records import Stage, Version
-from flyball.store import Database, Row, Transaction, stamp, utcnow
+from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
 
 _SELECT = "SELECT record, stage FROM version"
 
@@ -36,6 +36,8 @@ def register(tx: Transaction, version: Version) -> Version:
 
 
 def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
+    """Move a version's stage, and have MLflow's aliases follow."""
+    emit(tx, kind="aliases", payload={"model": model}, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
     tx.run(
         "UPDATE version SET stage = :stage WHERE model = :model AND number = :number",
         stage=stage,

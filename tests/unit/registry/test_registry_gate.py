@@ -26,6 +26,7 @@ def settings(**rules: list[str]) -> GateSettings:
         refit_ahead=False,
         approval="auto",
         approval_timeout_s=1.0,
+        moved_alias="restore",
     )
 
 
