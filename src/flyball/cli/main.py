@@ -57,6 +57,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "flyball.cli.operate:token",
         "Make, list and revoke tokens of the dashboard and the data plane.",
     ),
+    "backup": ("Operate", "flyball.cli.operate:backup", "Write the home to a file, while it is in use."),
+    "restore": ("Operate", "flyball.cli.operate:restore", "Make a home of such a file."),
     "ui": ("Operate", "flyball.cli.operate:ui", "Print the dashboard's address with its token."),
 }
 
@@ -70,8 +72,6 @@ LATER: dict[str, str] = {
     "silence": "`[alerts]` routes say who hears what",
     "reproduce": "`flyball lineage MODEL@REF` names data, commit, parameters and environment",
     "gc": "old runs lie in the home's `runs/`",
-    "backup": "stop `flyball up` and copy the home folder",
-    "restore": "put the copied home folder back",
     "export": "`flyball up` and `flyball serve` run on one machine",
 }
 

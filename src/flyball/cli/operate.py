@@ -1,7 +1,8 @@
-"""Verbs for who runs it: token, ui."""
+"""Verbs for who runs it: token, ui, backup, restore."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import click
@@ -9,7 +10,7 @@ import click
 from flyball.cli.addresses import USUAL, running
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.show import put, table
+from flyball.cli.show import minute, progress, put, table
 from flyball.dashboard.reads import require_model
 from flyball.registry.codec import plain
 from flyball.registry.tokens import Role, Scope, create_token, first_token, revoke_token, tokens
@@ -76,3 +77,34 @@ def ui(place: Place, as_json: bool) -> None:
     if not up:
         click.echo("`flyball up` does not run in this home; where the dashboard will be:", err=True)
     put({"dashboard": address, "running": up}, address, as_json=as_json)
+
+
+@click.command()
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@at_place
+@json_option
+def backup(place: Place, target: Path, as_json: bool) -> None:
+    """Write the home to FILE (.tar.gz), while it is in use. It holds tokens and the salt of hashed columns: keep it safe."""
+    from flyball.loop.backup import back_up  # pyarrow: `--help` does without
+
+    kept = back_up(place.home, target, now=utcnow(), tell=lambda part: progress(f"{part} …"))
+    text = f"{kept.files:,} files, {_megabytes(kept.bytes)} before compression, in {target}"
+    put({"file": str(target), **plain(kept)}, text, as_json=as_json)
+
+
+@click.command()
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@at_place
+@json_option
+def restore(place: Place, archive: Path, as_json: bool) -> None:
+    """Make a home of what `flyball backup` wrote: at --home, which must be new or empty. Every file is checked first."""
+    from flyball.loop.backup import restore as put_back  # pyarrow: `--help` does without
+
+    kept = put_back(archive, place.home)
+    open_home(place).close()  # brings its schema up to date
+    text = f"{kept.files:,} files, {_megabytes(kept.bytes)}, as they were at {minute(kept.at)}, in {place.home.path}"
+    put({"home": str(place.home.path), **plain(kept)}, text, as_json=as_json)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -83,7 +83,7 @@ def carry(
     """
     total = Carried()
     places: set[Place] = set()
-    with _alone(home):
+    with alone(home):
         finish_merge(home, checkpoint)
         for row in database.all("SELECT id, plan FROM lake_batch WHERE done_at IS NULL ORDER BY id"):
             total += _finish(home, database, row["id"], row["plan"], now, places, checkpoint)
@@ -103,8 +103,8 @@ def carry(
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """One carrier at a time; the lock is gone with its holder."""
+def alone(home: Home) -> Iterator[None]:
+    """One carrier at a time, or nobody, while somebody copies journal and lake; the lock is gone with its holder."""
     with (home.journal / ".carry.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

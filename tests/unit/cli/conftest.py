@@ -63,7 +63,13 @@ def a_verdict(number: int, at: datetime, *, passed: bool) -> Verdict:
     difference = Estimate(value=0.033, low=0.021, high=0.045, rows=6402)
     why = "AUC 0.694 vs champion 0.661 on the same 6,402 rows, +0.033 [+0.021, +0.045], better beyond chance"
     result = RuleResult(
-        rule="auc > champion.auc", candidate=0.694, champion=0.661, difference=difference, passed=passed, why=why
+        rule="auc > champion.auc",
+        candidate=0.694,
+        champion=0.661,
+        difference=difference,
+        passed=passed,
+        why=why,
+        detectable=0.0171,
     )
     return Verdict(
         model="flight-delay",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -137,3 +138,34 @@ def test_runs_of_an_empty_home_say_how_to_start_one(empty: Told) -> None:
     assert empty("runs").stdout == "no run yet; `flyball run` starts the first\n"
     assert empty("resume", "01").exit_code == 2
     assert empty("logs", "01").stderr == "no run '01'; `flyball runs` lists them\n"
+
+
+def test_a_freeze_is_told_with_what_ends_it(told: Told) -> None:
+    """And lifted; each is an entry of the audit."""
+    text = told("freeze", "flight-delay", "--why", "a fair").output
+    assert text.startswith("in force: flight-delay frozen by ")
+    assert text.endswith(", until `flyball freeze flight-delay --lift`: a fair\n")
+    everything = orjson.loads(told("freeze", "--until", "2999-01-01", "--json").output)
+    assert [item["model"] for item in everything["holds"]] == ["flight-delay", ""]
+    lifted = orjson.loads(told("freeze", "flight-delay", "--lift", "--json").output)
+    assert [item["why"] for item in lifted["lifted"]] == ["a fair"]
+    assert [item["model"] for item in lifted["holds"]] == [""]
+    assert "nothing held flight-delay" in told("freeze", "flight-delay", "--lift").output
+    acts = [item["act"] for item in orjson.loads(told("audit", "--json").output)["entries"]]
+    assert acts[:3] == ["lift", "freeze", "freeze"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nobody",), "nobody"),
+        (("flight-delay", "--until", "2013-01-01"), "is over; give a later one"),
+        (("flight-delay", "--until", "2999-01-01", "--lift"), "goes without --lift"),
+    ],
+)
+def test_a_freeze_that_means_nothing_is_refused(told: Told, words: tuple[str, ...], said: str) -> None:
+    """Nothing is written."""
+    refused = told("freeze", *words)
+    assert refused.exit_code in (1, 2)
+    assert said in refused.stderr
+    assert orjson.loads(told("freeze", "flight-delay", "--lift", "--json").output)["lifted"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from flyball.cli.diff import differences
 from flyball.cli.lineage import render as tree
 from flyball.cli.main import main
-from tests.unit.cli.conftest import Told, a_version, day
+from tests.unit.cli.conftest import Told, a_verdict, a_version, day
 
 
 def answered(told: Told, *words: str) -> Any:
@@ -123,14 +124,41 @@ def test_a_gate_that_passed_exits_0_and_one_that_refused_3(told: Told) -> None:
     """What a merge request's pipeline asks, with the table that a reviewer reads."""
     passed, refused = told("gate", "flight-delay@2"), told("gate", "flight-delay@3")
     assert (passed.exit_code, refused.exit_code) == (0, 3)
-    head, heads, line = passed.stdout.splitlines()
+    head, heads, line, reach = passed.stdout.splitlines()
     assert head == (
         "gate passed: flight-delay, another recipe, against v1, on 6,402 held-out rows, 7 days, "
         "2013-03-24 12:00Z .. 2013-03-31 12:00Z"
     )
     assert heads.split() == ["RULE", "CANDIDATE", "CHAMPION", "DIFFERENCE"]
     assert line == "auc > champion.auc      0.694     0.661  +0.033 [+0.021, +0.045]  pass"
+    assert reach == "auc > champion.auc: a true difference of 0.017 would have been told from none 4 times in 5"
     assert "REFUSED" in refused.stdout
+
+
+def test_a_verdict_is_a_comment_for_a_merge_request(told: Told) -> None:
+    """Headline, table, what broke and what the rows could have shown; the exit code is the verdict's all the same."""
+    refused = told("gate", "flight-delay@3", "--markdown")
+    assert refused.exit_code == 3
+    lines = refused.stdout.splitlines()
+    assert lines[0] == "### Refused: flight-delay v3 against v2"
+    assert lines[4:7] == [
+        "| rule | candidate | champion | difference | |",
+        "|---|---:|---:|---:|---|",
+        "| `auc > champion.auc` | 0.694 | 0.661 | +0.033 [+0.021, +0.045] | **no** |",
+    ]
+    assert lines[8].startswith("- AUC 0.694 vs champion 0.661 on the same 6,402 rows")
+    assert lines[9].startswith("- auc > champion.auc: a true difference of 0.017")
+    assert told("gate", "flight-delay@2", "--markdown").stdout.startswith("### Passed: flight-delay v2 against v1\n")
+
+
+def test_a_slices_name_cannot_break_the_comment(told: Told) -> None:
+    """It comes from the data: no cell ends early, no markup begins."""
+    from flyball.cli.why import render_markdown
+
+    verdict = a_verdict(3, day("04-02"), passed=False)
+    odd = replace(verdict.results[0], rule="auc >= 0.6 where c is a|b`<img>\n# x", why="x|y")
+    text = render_markdown(a_version(3, day("04-02")), replace(verdict, results=(odd,)))
+    assert "| `auc >= 0.6 where c is a\\|b'&lt;img> # x` |" in text
 
 
 def test_a_version_without_a_kept_verdict_is_not_said_to_have_passed(empty: Told) -> None:
