@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -12,7 +11,6 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import click
 import orjson
@@ -27,6 +25,7 @@ from flyball.registry.tokens import first_token
 from flyball.serving.access import Door
 from flyball.serving.loglines import Outlet
 from flyball.serving.options import Options
+from flyball.serving.signals import told_to_end
 from flyball.serving.sockets import address, is_local
 from flyball.serving.supervisor import Child, fresh_metrics, supervise
 from flyball.serving.worker import metrics_folder
@@ -96,26 +95,19 @@ def loop_child(home: Home) -> Child:
 def run_until_told(home: Home, children: Sequence[Child], tell: Callable[[threading.Event], None]) -> None:
     """Keep the children running until SIGINT or SIGTERM; then drain them. `tell` runs beside, until the event is set."""
     stop = threading.Event()
-
-    def end(number: int, _: Any) -> None:
-        stop.set()
-        # A second time means at once: the children see that their supervisor is gone.
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    fresh_metrics(metrics_folder(home))
-    teller = threading.Thread(target=tell, args=(stop,), name="announce", daemon=True)
-    teller.start()
-    # What dies is replaced, whether or not somebody reads of it.
-    outlet = Outlet(sys.stderr.fileno())
-    try:
-        supervise(children, stop=stop, log=lambda line: _say(outlet, line))
-    finally:
-        outlet.close()
-        stop.set()
-        teller.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    # A second time means at once: the children see that their supervisor is gone.
+    with told_to_end(stop.set, insist=True):
+        fresh_metrics(metrics_folder(home))
+        teller = threading.Thread(target=tell, args=(stop,), name="announce", daemon=True)
+        teller.start()
+        # What dies is replaced, whether or not somebody reads of it.
+        outlet = Outlet(sys.stderr.fileno())
+        try:
+            supervise(children, stop=stop, log=lambda line: _say(outlet, line))
+        finally:
+            outlet.close()
+            stop.set()
+            teller.join()
 
 
 def announce(home: Home, addresses: Addresses, door: Door, stop: threading.Event) -> None:

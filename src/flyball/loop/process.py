@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from flyball.pipeline.owner import is_alive, this_process
 from flyball.project.load import load_project
 from flyball.registry.projects import projects
 from flyball.serving.parent import watch_parent
+from flyball.serving.signals import told_to_end
 from flyball.store import Database, Home, open_database, utcnow
 from flyball.store.lease import hold, holder_of, let_go
 
@@ -33,12 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, required=True)
     options = parser.parse_args(arguments)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     watch_parent(stop.set, os.environ)
     home = Home(options.home).made()
     database = open_database(home, os.environ)
-    with leading(database, stop), ExitStack() as sites:
+    with told_to_end(stop.set), leading(database, stop), ExitStack() as sites:
         opened: dict[str, Site] = {}
         while not stop.is_set():
             for site in _sites(home, database, opened, sites):
