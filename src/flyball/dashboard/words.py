@@ -9,7 +9,15 @@ NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 #: metric -> how it is written.
-_WRITTEN = {"auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+_WRITTEN = {
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "ece": "ECE",
+}
 _VERDICTS = {"cannot_judge": "cannot judge", "immature": "labels not in yet", "below": "below its promise"}
 
 

@@ -23,7 +23,7 @@ Rows = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 MIN_LABELS = 50
 
 #: Of a multiclass model the lake holds the answered class, not every class's probability.
-_NEED_PROBABILITIES = ("log_loss",)
+_NEED_PROBABILITIES = ("log_loss", "brier", "ece")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from flyball.project.rules import Rule
 from flyball.registry.holds import Bar
 from flyball.registry.records import RuleResult, Verdict
 from flyball.registry.slices import Scored, judge_slices
+from flyball.stats.answers import Answers, answers_of
 from flyball.stats.estimate import Estimate
-from flyball.stats.intervals import detectable, estimate, paired
+from flyball.stats.intervals import detectable, estimate_of, paired_of
 from flyball.stats.names import SERVING_METRICS
 
 Occasion = Literal["first", "change", "refresh"]
@@ -65,9 +66,10 @@ def rules_for(settings: GateSettings, occasion: Occasion) -> tuple[Rule, ...]:
 
 
 def judge(question: Question, settings: GateSettings, held_out: HeldOut, measured: Mapping[str, float]) -> Verdict:
-    """The verdict. `measured` holds what was measured on the serving path (`p99_ms`)."""
+    """The verdict. `measured` holds what was measured on the serving path (`SERVING_METRICS`)."""
     rules = rules_for(settings, question.occasion)
-    results = tuple(_result(rule, settings.confidence, held_out, measured) for rule in rules)
+    rows = _both(held_out)
+    results = tuple(_result(rule, settings.confidence, rows, measured) for rule in rules)
     if settings.slices:
         results += _sliced(settings, held_out)
     return Verdict(
@@ -98,7 +100,8 @@ def with_bars(verdict: Verdict, twin: Bar | None) -> Verdict:
 
 def metrics_of(held_out: HeldOut, names: Sequence[str], confidence: float) -> dict[str, Estimate]:
     """The candidate's metrics on the held-out rows, with intervals; those that cannot be judged are left out."""
-    found = {name: _estimate(name, held_out, confidence) for name in names}
+    rows = _both(held_out)
+    found = {name: _estimate(name, rows, confidence) for name in names}
     return {name: item for name, item in found.items() if item is not None and np.isfinite(item.value)}
 
 
@@ -114,7 +117,29 @@ def sentence(verdict: Verdict) -> str:
     return f"{words}: " + "; ".join(item.why for item in telling)
 
 
-def _result(rule: Rule, confidence: float, held_out: HeldOut, measured: Mapping[str, float]) -> RuleResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Both:
+    """Both versions' answers as metrics are asked of them, checked and sorted once for all rules; None: nothing to ask."""
+
+    candidate: Answers | None
+    champion: Answers | None
+    clusters: npt.NDArray[np.int64] | None
+    rows: int
+
+
+def _both(held_out: HeldOut) -> _Both:
+    def answers(score: npt.NDArray[np.float64] | None) -> Answers | None:
+        return None if score is None or not len(held_out.y) else answers_of(held_out.task, held_out.y, score)
+
+    return _Both(
+        candidate=answers(held_out.candidate),
+        champion=answers(held_out.champion),
+        clusters=held_out.clusters,
+        rows=len(held_out.y),
+    )
+
+
+def _result(rule: Rule, confidence: float, held_out: _Both, measured: Mapping[str, float]) -> RuleResult:
     if rule.against_champion:
         return _compared(rule, confidence, held_out)
     if rule.metric in SERVING_METRICS:
@@ -145,14 +170,14 @@ def _absolute(rule: Rule, value: float | None) -> RuleResult:
     return RuleResult(rule=rule.text, candidate=value, champion=None, difference=None, passed=good, why=why)
 
 
-def _compared(rule: Rule, confidence: float, held_out: HeldOut) -> RuleResult:
-    if held_out.champion is None:
+def _compared(rule: Rule, confidence: float, held_out: _Both) -> RuleResult:
+    if held_out.rows and held_out.champion is None:
         return _cannot(rule, "the champion cannot be scored on rows it did not see; nothing to compare")
     own = _estimate(rule.metric, held_out, confidence)
     theirs = _estimate(rule.metric, held_out, confidence, champion=True)
     difference = _paired(rule.metric, held_out, confidence)
     if own is None or theirs is None or difference is None or not np.isfinite(difference.low + difference.high):
-        return _cannot(rule, f"{rule.metric} cannot be judged on {len(held_out.y)} held-out rows")
+        return _cannot(rule, f"{rule.metric} cannot be judged on {held_out.rows} held-out rows")
     good = {
         ">": difference.low > rule.value,
         ">=": difference.low >= rule.value,
@@ -160,7 +185,7 @@ def _compared(rule: Rule, confidence: float, held_out: HeldOut) -> RuleResult:
         "<=": difference.high <= rule.value,
     }[rule.comparison]
     why = (
-        f"{rule.metric.upper()} {own.value:.3f} vs champion {theirs.value:.3f} on the same {len(held_out.y):,} rows, "
+        f"{rule.metric.upper()} {own.value:.3f} vs champion {theirs.value:.3f} on the same {held_out.rows:,} rows, "
         f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], {_meaning(rule, bool(good))}"
     )
     return RuleResult(
@@ -187,17 +212,15 @@ def _cannot(rule: Rule, why: str) -> RuleResult:
     )
 
 
-def _estimate(name: str, rows: HeldOut, confidence: float, *, champion: bool = False) -> Estimate | None:
-    score = rows.champion if champion else rows.candidate
-    if score is None or len(rows.y) == 0:
-        return None
-    return estimate(name, rows.task, rows.y, score, confidence=confidence, clusters=rows.clusters)
+def _estimate(name: str, rows: _Both, confidence: float, *, champion: bool = False) -> Estimate | None:
+    asked = rows.champion if champion else rows.candidate
+    return None if asked is None else estimate_of(name, asked, confidence=confidence, clusters=rows.clusters)
 
 
-def _paired(name: str, rows: HeldOut, confidence: float) -> Estimate | None:
-    if rows.champion is None or len(rows.y) == 0:
+def _paired(name: str, rows: _Both, confidence: float) -> Estimate | None:
+    if rows.candidate is None or rows.champion is None:
         return None
-    return paired(name, rows.task, rows.y, rows.candidate, rows.champion, confidence=confidence, clusters=rows.clusters)
+    return paired_of(name, rows.candidate, rows.champion, confidence=confidence, clusters=rows.clusters)
 
 
 def table(verdict: Verdict) -> list[dict[str, Any]]:

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from flyball.errors import Mistake
+from flyball.stats.answers import Answers, Floats, answers_of, require_metric
 from flyball.stats.estimate import Estimate
-from flyball.stats.influence import influence
-from flyball.stats.metrics import Floats, checked, compute
+from flyball.stats.influence import appraise
 
 #: Values a metric can take; intervals of single values end there. All others: 0 to 1.
-_RANGES: dict[str, tuple[float, float]] = {
+_RANGES: dict[str | tuple[str, str], tuple[float, float]] = {
+    ("multiclass", "brier"): (0, 2),
     "log_loss": (0, np.inf),
     "rmse": (0, np.inf),
     "mae": (0, np.inf),
@@ -41,16 +42,21 @@ def estimate(
     for AUC is DeLong's (1988). With `clusters` (shape (n,), any values; rows of one value move together) the values are
     summed per cluster and the interval is Student's t with k - 1 degrees of freedom over the k clusters.
     """
-    truth, answer = checked(metric, task, y, score)
-    value = compute(metric, task, truth, answer)
-    effect = influence(metric, task, truth, answer) if len(truth) else truth
-    half = _half_width(effect, _strata(metric, truth), confidence, clusters)
-    least, most = _RANGES.get(metric, (0, 1))
+    require_metric(metric, task)
+    return estimate_of(metric, answers_of(task, y, score), confidence=confidence, clusters=clusters)
+
+
+def estimate_of(metric: str, rows: Answers, *, confidence: float, clusters: npt.ArrayLike | None = None) -> Estimate:
+    """`estimate` of rows that several metrics are asked of: they are checked and sorted once for all."""
+    require_metric(metric, rows.task)
+    value, effect = appraise(metric, rows)
+    half = _half_width(effect, _strata(metric, rows), confidence, clusters)
+    least, most = _RANGES.get((rows.task, metric)) or _RANGES.get(metric, (0, 1))
     return Estimate(
         value=value,
         low=float(np.maximum(value - half, least)),
         high=float(np.minimum(value + half, most)),
-        rows=len(truth),
+        rows=len(rows.y),
     )
 
 
@@ -69,12 +75,21 @@ def paired(
     Pairing matters: two models are right and wrong on much the same rows, so their difference varies far less than
     either of them. Scores have the same shape; two equal models give exactly 0 with the interval [0, 0].
     """
-    truth, first = checked(metric, task, y, candidate)
-    _, second = checked(metric, task, y, champion)
-    value = compute(metric, task, truth, first) - compute(metric, task, truth, second)
-    effect = influence(metric, task, truth, first) - influence(metric, task, truth, second) if len(truth) else truth
-    half = _half_width(effect, _strata(metric, truth), confidence, clusters)
-    return Estimate(value=value, low=value - half, high=value + half, rows=len(truth))
+    require_metric(metric, task)
+    both = answers_of(task, y, candidate), answers_of(task, y, champion)
+    return paired_of(metric, *both, confidence=confidence, clusters=clusters)
+
+
+def paired_of(
+    metric: str, candidate: Answers, champion: Answers, *, confidence: float, clusters: npt.ArrayLike | None = None
+) -> Estimate:
+    """`paired` of the same rows answered by both, which several metrics are asked of."""
+    require_metric(metric, candidate.task)
+    own, effect = appraise(metric, candidate)
+    theirs, other = appraise(metric, champion)
+    half = _half_width(effect - other, _strata(metric, candidate), confidence, clusters)
+    value = own - theirs
+    return Estimate(value=value, low=value - half, high=value + half, rows=len(effect))
 
 
 def p_value(
@@ -92,14 +107,13 @@ def p_value(
 
     One-sided, in [0, 1], from the same errors as `estimate` and `paired`; nan where they cannot be known.
     """
-    truth, first = checked(metric, task, y, candidate)
-    value = compute(metric, task, truth, first)
-    effect = influence(metric, task, truth, first) if len(truth) else truth
+    require_metric(metric, task)
+    rows = answers_of(task, y, candidate)
+    value, effect = appraise(metric, rows)
     if champion is not None:
-        _, second = checked(metric, task, y, champion)
-        value -= compute(metric, task, truth, second)
-        effect = effect - influence(metric, task, truth, second) if len(truth) else truth
-    error, freedom = _error(effect, _strata(metric, truth), clusters)
+        theirs, other = appraise(metric, answers_of(task, y, champion))
+        value, effect = value - theirs, effect - other
+    error, freedom = _error(effect, _strata(metric, rows), clusters)
     if np.isnan(error) or np.isnan(value):
         return float("nan")
     apart = value - bound if side == "below" else bound - value
@@ -131,9 +145,9 @@ def holm(p_values: npt.ArrayLike) -> Floats:
     return adjusted
 
 
-def _strata(metric: str, truth: Floats) -> Floats | None:
+def _strata(metric: str, rows: Answers) -> Floats | None:
     """DeLong holds the number of positives fixed: its variance is taken within each class."""
-    return truth if metric == "auc" else None
+    return rows.y if metric == "auc" else None
 
 
 def _half_width(effect: Floats, strata: Floats | None, confidence: float, clusters: npt.ArrayLike | None) -> float:

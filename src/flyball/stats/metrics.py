@@ -6,18 +6,16 @@ Where a metric is undefined (no rows; one class only for auc) the answer is nan,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flyball.errors import Mistake
+from flyball.stats.answers import Answers, Floats, answers_of, require_metric
+from flyball.stats.calibration import ece
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Metric = Callable[[Floats, Floats], float]
-
-#: A binary score at or above it counts as a positive answer.
-THRESHOLD = 0.5
+Metric = Callable[[Answers], float]
+Losses = Callable[[Answers], Floats]
 
 #: Probabilities are kept this far from 0 and 1 before taking logarithms, so that log loss stays finite (<= 36.04).
 CLIP = float(np.finfo(np.float64).eps)
@@ -30,160 +28,116 @@ def compute(metric: str, task: str, y: npt.ArrayLike, score: npt.ArrayLike) -> f
     (n,): the probability of class 1, or the predicted value; for multiclass (n, classes): probabilities.
     Raises Mistake for an unknown metric, shapes that do not fit, labels that are no class, and nan or inf anywhere.
     """
-    y, score = checked(metric, task, y, score)
-    return METRICS[task][metric](y, score) if len(y) else float("nan")
+    require_metric(metric, task)
+    rows = answers_of(task, y, score)
+    return METRICS[task][metric](rows) if len(rows.y) else float("nan")
 
 
-def checked(metric: str, task: str, y: npt.ArrayLike, score: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """`y` and `score` as float64 arrays fit for `metric` of `task`, or Mistake. What is allowed: see `compute`."""
-    known = METRICS.get(task)
-    if known is None:
-        raise Mistake(f"task {task!r} is not known; allowed: {', '.join(METRICS)}")
-    if metric not in known:
-        raise Mistake(f"metric {metric!r} does not fit task {task!r}; allowed: {', '.join(known)}")
-    truth, answer = np.asarray(y, dtype=np.float64), np.asarray(score, dtype=np.float64)
-    dimensions = 2 if task == "multiclass" else 1
-    if truth.ndim != 1 or answer.ndim != dimensions or len(truth) != len(answer):
-        raise Mistake(
-            f"metric {metric!r} of task {task!r}: got labels of shape {truth.shape} and scores of shape {answer.shape}; "
-            f"allowed: (n,) and {'(n, classes)' if dimensions == 2 else '(n,)'}"
-        )
-    for name, values in (("labels", truth), ("scores", answer)):
-        bad = len(truth) - int(np.isfinite(values).reshape(len(truth), -1).all(axis=1).sum()) if len(truth) else 0
-        if bad:
-            raise Mistake(
-                f"metric {metric!r}: {bad} of {len(truth)} {name} are nan or infinite; leave such rows out first"
-            )
-    if task != "regression" and len(truth):
-        classes = answer.shape[1] if task == "multiclass" else 2
-        if truth.min() < 0 or truth.max() >= classes or (truth % 1).any():
-            raise Mistake(
-                f"metric {metric!r} of task {task!r}: labels run from {truth.min():g} to {truth.max():g}; "
-                f"allowed: class indices 0 to {classes - 1}"
-            )
-    return truth, answer
-
-
-def placements(y: Floats, score: Floats) -> Floats:
-    """Per row, the share of the other class on its wrong side, ties half: of a positive the negatives below it, of a
-    negative the positives above it. Shape (n,); both classes must occur. One sort, no matrix of pairs: O(n log n).
+def placements(rows: Answers) -> Floats:
+    """By rank, the share of the other class on its wrong side, ties half: of a positive the negatives below it, of a
+    negative the positives above it. Shape (n,); both classes must occur. No matrix of pairs (Sun and Xu 2014).
     """
-    order = np.argsort(score)
-    rising, positive = score[order], y[order]
-    starts, lengths = runs(rising)
-    positives = np.add.reduceat(positive, starts)
-    negatives = lengths - positives
+    positive, ranking = rows.ranked_y, rows.ranking
+    positives = ranking.sums(positive)
+    negatives = ranking.lengths - positives
     below = (np.cumsum(negatives) - negatives / 2) / negatives.sum()
     above = 1 - (np.cumsum(positives) - positives / 2) / positives.sum()
-    result = np.empty(len(y))
-    result[order] = np.where(positive == 1, np.repeat(below, lengths), np.repeat(above, lengths))
-    return result
+    return np.where(positive == 1, ranking.by_rank(below), ranking.by_rank(above))
 
 
-def runs(ordered: Floats) -> tuple[Ints, Ints]:
-    """Where each run of equal values starts, and its length."""
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    return starts, np.diff(starts, append=len(ordered))
-
-
-def auc(y: Floats, score: Floats) -> float:
+def auc(rows: Answers) -> float:
     """Area under the ROC curve = P(a positive scores above a negative) + half of the ties; nan with one class only.
 
     The statistic of Mann and Whitney (1947).
     """
-    if y.min() == y.max():
-        return float("nan")
-    return float(placements(y, score)[y == 1].mean())
+    positives = rows.ranking.sums(rows.ranked_y)
+    negatives = rows.ranking.lengths - positives
+    pairs = positives.sum() * negatives.sum()
+    return _ratio(positives @ (np.cumsum(negatives) - negatives / 2), pairs)
 
 
-def average_precision(y: Floats, score: Floats) -> float:
+def average_precision(rows: Answers) -> float:
     """Sum over distinct thresholds of precision times the gain in recall, without interpolation; nan with one class only."""
-    positives = y.sum()
-    if positives == 0 or positives == len(y):
+    positives = rows.ranking.sums(rows.ranked_y)
+    total = positives.sum()
+    if total in (0, len(rows.y)):
         return float("nan")
-    return float((precision_at(y, score) * y).sum() / positives)
+    return float((precision_at(rows) @ positives) / total)
 
 
-def precision_at(y: Floats, score: Floats) -> Floats:
-    """For each row the precision of 'positive at or above this row's score'; shape (n,)."""
-    order = np.argsort(-score)
-    falling = score[order]
-    starts, lengths = runs(falling)
-    precision = np.cumsum(np.add.reduceat(y[order], starts)) / (starts + lengths)
-    result = np.empty(len(y))
-    result[order] = np.repeat(precision, lengths)
-    return result
+def precision_at(rows: Answers) -> Floats:
+    """For each run of equal scores the precision of 'positive at or above this score'; shape (runs,)."""
+    positives = rows.ranking.sums(rows.ranked_y)
+    at_or_above = positives.sum() - np.cumsum(positives) + positives
+    return np.asarray(at_or_above / (len(rows.y) - rows.ranking.starts))
 
 
-def binary_log_losses(y: Floats, score: Floats) -> Floats:
+def binary_log_losses(rows: Answers) -> Floats:
     """-log P(what happened), per row, in nats; probabilities clipped by CLIP."""
-    given: Floats = np.where(y == 1, score, 1 - score)
-    return _log_losses(given)
+    return _log_losses(np.where(rows.y == 1, rows.score, 1 - rows.score))
 
 
-def squared_errors(y: Floats, score: Floats) -> Floats:
-    return (y - score) ** 2
-
-
-def absolute_errors(y: Floats, score: Floats) -> Floats:
-    return np.absolute(y - score)
-
-
-def binary_hits(y: Floats, score: Floats) -> Floats:
-    """1 where the thresholded answer is right."""
-    hits: Floats = ((score >= THRESHOLD) == (y == 1)).astype(np.float64)
-    return hits
-
-
-def multiclass_hits(y: Floats, score: Floats) -> Floats:
-    """1 where the most probable class (the first among equals) is the right one."""
-    hits: Floats = (score.argmax(axis=1) == y).astype(np.float64)
-    return hits
-
-
-def multiclass_log_losses(y: Floats, score: Floats) -> Floats:
+def multiclass_log_losses(rows: Answers) -> Floats:
     """-log of the probability given to the class that happened, per row, in nats; clipped by CLIP."""
-    return _log_losses(score[np.arange(len(y)), y.astype(np.int64)])
+    return _log_losses(rows.score[np.arange(len(rows.y)), rows.truth])
 
 
-def precision(y: Floats, score: Floats) -> float:
+def squared_errors(rows: Answers) -> Floats:
+    return (rows.y - rows.score) ** 2
+
+
+def multiclass_squared_errors(rows: Answers) -> Floats:
+    """Per row the sum over the classes, as Brier (1950) has it: in [0, 2]."""
+    given = rows.score[np.arange(len(rows.y)), rows.truth]
+    return np.asarray(np.einsum("ij,ij->i", rows.score, rows.score) - 2 * given + 1)
+
+
+def absolute_errors(rows: Answers) -> Floats:
+    return np.asarray(np.absolute(rows.y - rows.score))
+
+
+def hits(rows: Answers) -> Floats:
+    """1 where the answered class is the right one."""
+    return (rows.answer == rows.truth).astype(np.float64)
+
+
+def precision(rows: Answers) -> float:
     """Right positives / positive answers; nan where nothing was answered positive."""
-    return _ratio(y[score >= THRESHOLD].sum(), (score >= THRESHOLD).sum())
+    return _ratio(rows.y @ rows.answer, rows.answer.sum())
 
 
-def recall(y: Floats, score: Floats) -> float:
+def recall(rows: Answers) -> float:
     """Right positives / positives; nan where there are none."""
-    return _ratio(y[score >= THRESHOLD].sum(), y.sum())
+    return _ratio(rows.y @ rows.answer, rows.y.sum())
 
 
-def f1(y: Floats, score: Floats) -> float:
+def f1(rows: Answers) -> float:
     """Harmonic mean of precision and recall; nan where nothing is, and nothing was answered, positive."""
-    return _ratio(2 * y[score >= THRESHOLD].sum(), y.sum() + (score >= THRESHOLD).sum())
+    return _ratio(2 * (rows.y @ rows.answer), rows.y.sum() + rows.answer.sum())
 
 
-def macro_f1(y: Floats, score: Floats) -> float:
+def macro_f1(rows: Answers) -> float:
     """Mean of the classes' F1 over the classes that occur among labels or answers; nan without rows."""
-    occurring, scores = class_f1(y, score)
-    return float(scores[occurring].mean())
+    total, scores = class_f1(rows)
+    return float(scores[total > 0].mean())
 
 
-def class_f1(y: Floats, score: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """Which classes occur among labels or answers, and each class's F1 (0 where it does not); both of shape (classes,)."""
-    classes = score.shape[1]
-    truth, answer = y.astype(np.int64), score.argmax(axis=1)
-    hits = np.bincount(truth[truth == answer], minlength=classes)
+def class_f1(rows: Answers) -> tuple[Floats, Floats]:
+    """How often each class occurs among labels and answers together, and its F1 (0: never); both of shape (classes,)."""
+    classes, truth, answer = rows.score.shape[1], rows.truth, rows.answer
+    right = np.bincount(truth[truth == answer], minlength=classes)
     total = np.bincount(truth, minlength=classes) + np.bincount(answer, minlength=classes)
-    return total > 0, 2 * hits / np.maximum(total, 1)
+    return total.astype(np.float64), 2 * right / np.maximum(total, 1)
 
 
-def rmse(y: Floats, score: Floats) -> float:
+def rmse(rows: Answers) -> float:
     """Root of the mean squared error, in the target's unit."""
-    return float(np.sqrt(squared_errors(y, score).mean()))
+    return float(np.sqrt(squared_errors(rows).mean()))
 
 
-def r2(y: Floats, score: Floats) -> float:
+def r2(rows: Answers) -> float:
     """1 - squared error / squared deviation from the mean of these rows; nan where the target is constant."""
-    return 1 - _ratio(squared_errors(y, score).mean(), y.var())
+    return 1 - _ratio(squared_errors(rows).mean(), rows.y.var())
 
 
 def _log_losses(given: Floats) -> Floats:
@@ -191,18 +145,18 @@ def _log_losses(given: Floats) -> Floats:
     return losses
 
 
-def _ratio(part: float, whole: float) -> float:
+def _ratio(part: Any, whole: Any) -> float:
     return float(part / whole) if whole else float("nan")
 
 
-def _mean(losses: Callable[[Floats, Floats], Floats]) -> Metric:
-    return lambda y, score: float(losses(y, score).mean())
+def _mean(losses: Losses) -> Metric:
+    return lambda rows: float(losses(rows).mean())
 
 
 #: Metrics that are the mean of one number per row, by task: what that number is.
-ROW_LOSSES: dict[str, dict[str, Callable[[Floats, Floats], Floats]]] = {
-    "binary": {"log_loss": binary_log_losses, "brier": squared_errors, "accuracy": binary_hits},
-    "multiclass": {"log_loss": multiclass_log_losses, "accuracy": multiclass_hits},
+ROW_LOSSES: dict[str, dict[str, Losses]] = {
+    "binary": {"log_loss": binary_log_losses, "brier": squared_errors, "accuracy": hits},
+    "multiclass": {"log_loss": multiclass_log_losses, "brier": multiclass_squared_errors, "accuracy": hits},
     "regression": {"mae": absolute_errors},
 }
 
@@ -214,8 +168,9 @@ METRICS: dict[str, dict[str, Metric]] = {
         "precision": precision,
         "recall": recall,
         "f1": f1,
+        "ece": ece,
     },
-    "multiclass": {"macro_f1": macro_f1},
+    "multiclass": {"macro_f1": macro_f1, "ece": ece},
     "regression": {"rmse": rmse, "r2": r2},
 }
 for _task, _losses in ROW_LOSSES.items():

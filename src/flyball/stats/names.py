@@ -4,13 +4,13 @@ from __future__ import annotations
 
 #: task -> metrics that can be computed on its held-out rows.
 METRIC_NAMES: dict[str, tuple[str, ...]] = {
-    "binary": ("auc", "log_loss", "brier", "average_precision", "accuracy", "precision", "recall", "f1"),
-    "multiclass": ("accuracy", "log_loss", "macro_f1"),
+    "binary": ("auc", "log_loss", "brier", "average_precision", "accuracy", "precision", "recall", "f1", "ece"),
+    "multiclass": ("accuracy", "log_loss", "macro_f1", "brier", "ece"),
     "regression": ("rmse", "mae", "r2"),
 }
 
-#: Measured over the serving path, not on rows.
-SERVING_METRICS: tuple[str, ...] = ("p99_ms",)
+#: Measured over the serving path, not on rows: milliseconds of a one-row request, megabytes of what a server loads.
+SERVING_METRICS: tuple[str, ...] = ("p99_ms", "size_mb")
 
 GREATER_IS_BETTER: dict[str, bool] = {
     "auc": True,
@@ -25,5 +25,7 @@ GREATER_IS_BETTER: dict[str, bool] = {
     "rmse": False,
     "mae": False,
     "r2": True,
+    "ece": False,
     "p99_ms": False,
+    "size_mb": False,
 }

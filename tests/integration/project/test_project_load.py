@@ -328,9 +328,10 @@ REFUSALS = {
     "it out",
     # rules
     '[gate]\nchange = [\n  "auc > champion.acu",\n]': '7: [gate] change[1] "auc > champion.acu": unknown metric "acu" for a '
-    'binary task; did you mean "auc"? (auc, log_loss, brier, average_precision, accuracy, precision, recall, f1, p99_ms)',
+    'binary task; did you mean "auc"? (auc, log_loss, brier, average_precision, accuracy, precision, recall, f1, ece, '
+    "p99_ms, size_mb)",
     '[gate]\nalways = ["rmse < 3"]': '6: [gate] always[1] "rmse < 3": unknown metric "rmse" for a binary task; known: (auc, '
-    "log_loss, brier, average_precision, accuracy, precision, recall, f1, p99_ms)",
+    "log_loss, brier, average_precision, accuracy, precision, recall, f1, ece, p99_ms, size_mb)",
     '[gate]\nalways = ["auc"]': '6: [gate] always[1] "auc": is not a rule; write METRIC (> >= < <=) NUMBER, or METRIC > '
     "champion.METRIC, or METRIC >= champion.METRIC - NUMBER",
     '[gate]\nchange = ["auc > champion.f1"]': '6: [gate] change[1] "auc > champion.f1": compares auc with the champion\'s f1; '
@@ -347,7 +348,7 @@ REFUSALS = {
     '[retrain]\nperformance = "auc < champion.auc"': '6: [retrain] performance "auc < champion.auc": must be absolute, as no '
     'champion answers the same rows in production: METRIC < NUMBER, such as "auc < 0.70"',
     '[retrain]\nperformance = "p99_ms > 20"': '6: [retrain] performance "p99_ms > 20": unknown metric "p99_ms" for a binary '
-    "task; known: (auc, log_loss, brier, average_precision, accuracy, precision, recall, f1)",
+    "task; known: (auc, log_loss, brier, average_precision, accuracy, precision, recall, f1, ece)",
     '[retrain]\non = ["performance"]': '6: [retrain] on[1] "performance": needs a promise: performance = "auc < 0.70"',
     '[retrain]\non = ["volume"]': '6: [retrain] on[1] "volume": needs a count: new_rows = 10000',
     '[retrain]\non = ["schedule"]': '6: [retrain] on[1] "schedule": needs a time: [pipeline] schedule = "0 3 * * *"',
