@@ -14,8 +14,9 @@ from flyball.engine.bundle import MANIFEST, PARITY
 from flyball.engine.check import columns_from_records
 from flyball.engine.session import load_engine
 from flyball.project.rules import Rule
+from flyball.registry import sound
 from flyball.registry.gate import HeldOut
-from flyball.registry.records import Version
+from flyball.registry.records import RuleResult, Version
 from flyball.store import Home, stamp
 
 #: single-row predictions behind `p99_ms`, and rounds of them: the best round counts, because what else the machine does
@@ -59,6 +60,18 @@ def held_out(task: str, scores: Mapping[str, Any]) -> HeldOut:
         days=len(np.unique(scores["day"])),
         start=_at(times.min()) if len(times) else None,
         end=_at(times.max()) if len(times) else None,
+    )
+
+
+def checked(
+    scores: Mapping[str, Any], candidate: Mapping[str, Any], allow_leak: Sequence[str]
+) -> tuple[RuleResult, ...]:
+    """The verdict's lines about the rows themselves, of what the steps `score` and `bundle` have found."""
+    seen = candidate["seen"]
+    return (
+        sound.served_as_scored(scores["replayed"]),
+        sound.no_leak(scores["alone"], allow_leak),
+        *((sound.unseen(seen["seen"], seen["rows"], seen["repeated"]),) if seen else ()),
     )
 
 

@@ -24,7 +24,7 @@ from flyball.pipeline.step import Window
 from flyball.project.steps import order
 from flyball.registry import gate, live
 from flyball.registry.audit import GOVERNOR
-from flyball.registry.records import Verdict, Version
+from flyball.registry.records import RuleResult, Verdict, Version
 from flyball.registry.versions import label_of, version
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Transaction
@@ -126,8 +126,8 @@ def _release(attempt: Attempt) -> Release:
     made = attempt.execute((*calls, *_score_call(attempt), *ahead))
     candidate = attempt.value(made["deploy.bundle"])
     checkpoint("candidate-made")
-    held_out, stand_in = _held_out(attempt, made)
-    verdict = _judge(attempt, candidate, held_out)
+    held_out, stand_in, checked = _held_out(attempt, made, candidate)
+    verdict = _judge(attempt, candidate, held_out, checked)
     checkpoint("judged")
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
@@ -170,16 +170,23 @@ def _score_call(attempt: Attempt) -> tuple[StepCall, ...]:
     return (call,)
 
 
-def _held_out(attempt: Attempt, made: Mapping[str, Artifact]) -> tuple[gate.HeldOut, int]:
-    """The rows both are judged on, and who stood for the champion: 0 itself, 1 its gated twin, -1 nobody."""
+def _held_out(
+    attempt: Attempt, made: Mapping[str, Artifact], candidate: Mapping[str, Any]
+) -> tuple[gate.HeldOut, int, tuple[RuleResult, ...]]:
+    """The rows both are judged on; who stood for the champion: 0 itself, 1 its gated twin, -1 nobody; and what was found
+    of the rows themselves.
+    """
     task = attempt.site.project.model.task
     if "deploy.score" not in made:
-        return evidence.nothing_held_out(task), -1
+        return evidence.nothing_held_out(task), -1, ()
     scores = attempt.value(made["deploy.score"])
-    return evidence.held_out(task, scores), int(scores["stand_in"][0])
+    checked = evidence.checked(scores, candidate, attempt.site.project.gate.allow_leak)
+    return evidence.held_out(task, scores), int(scores["stand_in"][0]), checked
 
 
-def _judge(attempt: Attempt, candidate: Mapping[str, Any], held_out: gate.HeldOut) -> Verdict:
+def _judge(
+    attempt: Attempt, candidate: Mapping[str, Any], held_out: gate.HeldOut, checked: tuple[RuleResult, ...]
+) -> Verdict:
     site, run, champion = attempt.site, attempt.run, attempt.champion
     occasion: gate.Occasion = "first"
     if champion is not None:
@@ -194,7 +201,7 @@ def _judge(attempt: Attempt, candidate: Mapping[str, Any], held_out: gate.HeldOu
     )
     folder = site.home.runs / run.id / candidate["bundle"]
     measured = evidence.measured(folder, gate.rules_for(site.project.gate, occasion))
-    return gate.judge(question, site.project.gate, held_out, measured)
+    return gate.judge(question, site.project.gate, held_out, measured, checked)
 
 
 def _record_failure(site: Site, run: RunRecord, error: FlyballError) -> None:

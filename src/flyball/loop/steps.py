@@ -27,14 +27,19 @@ from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
 from flyball.loop.evidence import SLICE
+from flyball.loop.replay import replay
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.registry.slices import cut
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
+from flyball.stats.sanity import alone, overlap
 from flyball.store import moment, stamp
 
 #: a refit whose probabilities differ by more than this from what passed the gate, on average, is another model. Large,
 #: because these rows are new to the one and training data to the other: 0.09 to 0.12 on a winter week of flights.
 MAX_DISAGREEMENT = 0.25
+
+#: the last held-out rows, on which features are suspected of being the target.
+SUSPECTED_ROWS = 20_000
 
 
 def bundle(
@@ -82,6 +87,7 @@ def bundle(
         "digest": digest,
         "parity": dict(standing.parity),
         "data_digest": data_digest(trained),
+        "seen": None if run.refit or held_out.empty else _seen(trained, held_out, contract, names),
         "data_rows": len(trained),
         "data_start": stamp(_time(trained, names).min()) if names.timestamp else None,
         "data_end": stamp(end) if end else None,
@@ -126,12 +132,13 @@ def score(
     cluster: str | None,
     slices: list[str],
     timezone: str,
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, Any]:
     """Candidate and champion on the same held-out rows, newer than what either was trained on.
 
     `champions`: the champion, then its gated twin; the first that leaves at least half of the held-out rows unseen is
     asked. Answers arrays: y, candidate, champion (empty: none), clusters, times (µs), who stood in (-1 none, 0, 1), and
-    for each column of `slices` which of its slices every row is in.
+    for each column of `slices` which of its slices every row is in; besides, how rows that are replayed through the
+    serving path came out (`replay`), and how well each feature foretells the target alone.
     """
     names = run.model
     rows = _frame(holdout, "the held-out table")
@@ -143,7 +150,7 @@ def score(
             chosen, used = index, newer
             break
     engine = load_engine(run.path / candidate["bundle"], candidate["digest"])
-    found = {
+    found: dict[str, Any] = {
         "y": _truth(used, engine.contract, names),
         "candidate": _scores(engine, used),
         "champion": np.empty(0),
@@ -152,6 +159,8 @@ def score(
         "stand_in": np.asarray([chosen]),
         "day": _days(used, names, timezone) if names.timestamp else np.empty(0, dtype=np.int64),
     }
+    found["replayed"] = replay(engine, used)
+    found["alone"] = _alone(used.tail(SUSPECTED_ROWS), found["y"][-SUSPECTED_ROWS:], engine.contract)
     for column in slices:
         if column not in used.columns:
             raise Mistake(
@@ -178,6 +187,26 @@ def agree(refitted: Mapping[str, Any], twin: Mapping[str, Any], rows: Any, run: 
             f"probability on {len(asked):,} rows, at most {MAX_DISAGREEMENT} is allowed; is the newest data sound?"
         )
     return {"disagreement": difference}
+
+
+def _seen(
+    trained: pd.DataFrame, held_out: pd.DataFrame, contract: Contract, names: ModelNames
+) -> dict[str, int | float] | None:
+    """How many held-out rows occur among the trained ones with all features and the target; None: no target is there."""
+    columns = [*contract.names(), names.target]
+    if any(column not in table.columns for table in (trained, held_out) for column in columns):
+        return None
+    digests = [pd.util.hash_pandas_object(table[columns], index=False).to_numpy() for table in (held_out, trained)]
+    seen, repeated = overlap(digests[0], digests[1])
+    return {"seen": seen, "rows": len(held_out), "repeated": repeated}
+
+
+def _alone(rows: pd.DataFrame, y: npt.NDArray[np.float64], contract: Contract) -> dict[str, float]:
+    """Feature -> how well it foretells the target alone, of those where these rows can tell."""
+    columns = columns_from_frame(contract, rows)
+    kinds = {item.name: item.kind for item in contract.features}
+    found = {name: alone(contract.task, y, columns[name]) for name in contract.names() if kinds[name] != "timestamp"}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def data_digest(table: pd.DataFrame) -> str:

@@ -94,6 +94,7 @@ def _gate(values: Values, steps: Steps, primary: str, holdout: str | None) -> Ga
         cluster=gate["cluster"],
         slices=gate["slices"],
         slice_floor=_rules(gate["slice_floor"], [f"{primary} {better}= champion.{primary}"] if gate["slices"] else []),
+        allow_leak=gate["allow_leak"],
         refit=refit_obstacle(values, steps) is None if gate["refit"] is None else bool(gate["refit"]),
         refit_ahead=gate["refit"] == "ahead",
         approval=gate["approval"],

@@ -104,6 +104,10 @@ def _named_columns(values: Values) -> Iterator[Problem]:
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
             yield _at("monitor", "features", index, message=message, value=name)
+    for index, name in enumerate(values["gate"]["allow_leak"]):
+        if name not in features:
+            message = f"is not among [model] features{nearest(name, features)}"
+            yield _at("gate", "allow_leak", index, message=message, value=name)
     for name in values["columns"]:
         if name not in (*features, model["key"], model["timestamp"], model["target"]):
             yield _at("columns", name, message=f"is not among [model] features{nearest(name, features)}")

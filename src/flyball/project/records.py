@@ -61,6 +61,8 @@ class GateSettings:
     #: columns whose values are looked at one by one, and the rules that hold on each: broken only beyond chance.
     slices: tuple[str, ...]
     slice_floor: tuple[Rule, ...]
+    #: features that may foretell the target all alone; any other that does is taken for the target itself.
+    allow_leak: tuple[str, ...]
     #: train what passes once more on all rows;
     refit: bool
     #: and do so beside the candidate, before the verdict: sooner live, for the price of a fit where the gate refuses.

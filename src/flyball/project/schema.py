@@ -89,6 +89,7 @@ SCHEMA: dict[str, Shape] = {
         "refit": Key(reader=read.refit),
         "slices": Items(reader=read.text, default=(), unique=True),
         "slice_floor": Items(reader=read.text),
+        "allow_leak": Items(reader=read.text, default=(), unique=True),
         "approval": Key(reader=read.one_of("auto", "human"), default="auto"),
         "approval_timeout": Key(reader=read.duration(), default=7 * DAY_S),
         "moved_alias": Key(reader=read.one_of("restore", "gate"), default="restore"),

@@ -65,13 +65,22 @@ def rules_for(settings: GateSettings, occasion: Occasion) -> tuple[Rule, ...]:
     return tuple(special) + tuple(settings.always)
 
 
-def judge(question: Question, settings: GateSettings, held_out: HeldOut, measured: Mapping[str, float]) -> Verdict:
-    """The verdict. `measured` holds what was measured on the serving path (`SERVING_METRICS`)."""
+def judge(
+    question: Question,
+    settings: GateSettings,
+    held_out: HeldOut,
+    measured: Mapping[str, float],
+    checked: Sequence[RuleResult] = (),
+) -> Verdict:
+    """The verdict. `measured` holds what was measured on the serving path (`SERVING_METRICS`), `checked` the lines about the
+    rows themselves (`sound`).
+    """
     rules = rules_for(settings, question.occasion)
     rows = _both(held_out)
     results = tuple(_result(rule, settings.confidence, rows, measured) for rule in rules)
     if settings.slices:
         results += _sliced(settings, held_out)
+    results += tuple(checked)
     return Verdict(
         model=question.model,
         run=question.run,

@@ -36,7 +36,7 @@ def ece_values(rows: Answers, _: float) -> Floats:
     Where every gap is chance they are somewhat too large, so the interval is then somewhat too wide.
     """
     residuals, bins = _binned(rows)
-    gaps, _, _ = _gaps(residuals, bins)
+    gaps = _gaps(residuals, bins)[0]
     return np.asarray(np.sign(gaps)[bins] * residuals)
 
 

@@ -98,7 +98,7 @@ def absolute_errors(rows: Answers) -> Floats:
 
 def hits(rows: Answers) -> Floats:
     """1 where the answered class is the right one."""
-    return (rows.answer == rows.truth).astype(np.float64)
+    return np.asarray(rows.answer == rows.truth, dtype=np.float64)
 
 
 def precision(rows: Answers) -> float:

@@ -32,7 +32,13 @@ def test_the_first_version_goes_live(site: Site) -> None:
     (decision,) = decisions(site.database, "late")
     assert (decision.kind, decision.subject, decision.verdict, decision.at) == ("gate", "v1", "passed", START)
     assert decision.evidence["occasion"] == "first"
-    assert [rule["rule"] for rule in decision.evidence["results"]] == ["auc >= 0.55"]
+    assert [rule["rule"] for rule in decision.evidence["results"]] == [
+        "auc >= 0.55",
+        "served as scored",
+        "no feature is the target",
+        "held-out rows are unseen",
+    ]
+    assert decision.evidence["results"][1]["why"] == "served as scored: 750 of 750 rows"
     assert mlflow_versions(site) == {1: first.lineage.mlflow_run}
     assert aliases(site) == {"production": 1}
 
@@ -93,6 +99,22 @@ def test_a_changed_parameter_is_a_change(site: Site) -> None:
     assert compared.difference is not None
     assert compared.difference.low > 0
     assert version(site.database, "late", 2).lineage.params["columns"] == 2
+
+
+def test_rows_that_training_has_seen_are_no_proof(site: Site) -> None:
+    """A step that trains on what another holds out: refused, with how many rows it was."""
+    pipeline = site.project.directory / "pipeline.py"
+    held_out = "    return held_out\n"
+    text = pipeline.read_text()
+    assert held_out in text
+    leaking = held_out.replace("held_out", "pd.concat([_.tail(300), held_out]).assign(at=held_out['at'].max())")
+    pipeline.write_text(text.replace(held_out, leaking))
+    made = release.retrain(site, now=LATER, why="a week has passed")
+    (line,) = [item for item in made.verdict.results if item.rule == "held-out rows are unseen"]
+    assert (made.passed, line.passed) == (False, False)
+    assert line.why.startswith(
+        "1,049 of 1,050 held-out rows (99.9%) stand in the training rows, of which 0.0% have a twin"
+    )
 
 
 def test_a_worse_candidate_is_refused_and_the_champion_stays(site: Site) -> None:

@@ -22,6 +22,7 @@ def settings(**rules: list[str]) -> GateSettings:
         cluster=None,
         slices=(),
         slice_floor=(),
+        allow_leak=(),
         refit=False,
         refit_ahead=False,
         approval="auto",
