@@ -11,14 +11,15 @@ from flyball.engine.bundle import verify_bundle
 from flyball.errors import Conflict, StepFailed
 from flyball.loop import release
 from flyball.loop.alerts import alerts
-from flyball.loop.site import Site
+from flyball.loop.site import Site, open_site
 from flyball.pipeline.runs import find_run, steps_of
+from flyball.project.load import load_project
 from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.versions import version, versions
 from flyball.rollout import book
-from flyball.store import moment
-from tests.integration.loop.conftest import DAY, START, aliases, mlflow_versions
+from flyball.store import Home, moment, open_database
+from tests.integration.loop.conftest import DAY, PIPELINE, START, aliases, mlflow_versions, write_project
 
 LATER = START + 7 * DAY
 
@@ -101,16 +102,18 @@ def test_a_changed_parameter_is_a_change(site: Site) -> None:
     assert version(site.database, "late", 2).lineage.params["columns"] == 2
 
 
-def test_rows_that_training_has_seen_are_no_proof(site: Site) -> None:
-    """A step that trains on what another holds out: refused, with how many rows it was."""
-    pipeline = site.project.directory / "pipeline.py"
+def test_rows_that_training_has_seen_are_no_proof(tmp_path: Path) -> None:
+    """Older rows that the hold-out dates as new: refused, with how many of them training has seen."""
     held_out = "    return held_out\n"
-    text = pipeline.read_text()
-    assert held_out in text
-    leaking = held_out.replace("held_out", "pd.concat([_.tail(300), held_out]).assign(at=held_out['at'].max())")
-    pipeline.write_text(text.replace(held_out, leaking))
-    made = release.retrain(site, now=LATER, why="a week has passed")
-    (line,) = [item for item in made.verdict.results if item.rule == "held-out rows are unseen"]
+    assert held_out in PIPELINE
+    leaking = "    return pd.concat([_.tail(300), held_out]).assign(at=held_out['at'].max())\n"
+    project = write_project(tmp_path / "project", pipeline=PIPELINE.replace(held_out, leaking))
+    home = Home(tmp_path / "home")
+    database = open_database(home)
+    with open_site(load_project(project), home, database, lambda _: None) as site:
+        made = release.retrain(site, now=START, reason="first", why="the first version")
+        (line,) = [item for item in made.verdict.results if item.rule == "held-out rows are unseen"]
+    database.close()
     assert (made.passed, line.passed) == (False, False)
     assert line.why.startswith(
         "1,049 of 1,050 held-out rows (99.9%) stand in the training rows, of which 0.0% have a twin"

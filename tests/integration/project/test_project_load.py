@@ -255,7 +255,7 @@ REFUSALS = {
     "[gates]": '5: [gates]: unknown section; did you mean "gate"? (project, model, pipeline, gate, rollout, outcomes, '
     "monitor, columns, retrain, alerts, serving, journal)",
     "[gate]\nchagne = []": '6: [gate] chagne: unknown key; did you mean "change"? (change, refresh, always, confidence, '
-    "cluster, refit, slices, slice_floor, approval)",
+    "cluster, refit, slices, slice_floor, allow_leak, approval, approval_timeout, moved_alias)",
     "[[gate]]": "5: [gate]: needs a table, got a list",
     "[outcomes]\nlabel = 1": "6: [outcomes] label: needs a table, got 1",
     '[alerts.routes]\nfatal = ["console"]': "6: [alerts.routes] fatal: unknown key; known: (info, warning, critical)",
@@ -292,12 +292,14 @@ REFUSALS = {
     # not yet
     '[project]\npython = "py"': "6: [project] python: is not yet possible; steps run in the interpreter that runs flyball; "
     "leave it out",
-    '[gate]\nslices = ["origin"]': '6: [gate] slices: is not yet possible; gate on all rows, or cluster = "key" for '
-    "intervals that respect groups; leave it out",
-    "[gate]\nslice_floor = 0.5": '6: [gate] slice_floor: is not yet possible; gate on all rows, or cluster = "key" for '
-    "intervals that respect groups; leave it out",
-    '[gate]\napproval = "human"': '6: [gate] approval: "human" is not yet possible; use approval = "auto"; `flyball why` '
-    "shows every verdict",
+    '[gate]\nslice_floor = ["auc >= 0.6"]': '6: [gate] slice_floor: has no effect without slices = ["COLUMN", ...]; '
+    "name the columns",
+    "[gate]\nslice_floor = 0.5": "6: [gate] slice_floor: needs a list, got 0.5",
+    '[gate]\napproval = "never"': '6: [gate] approval: needs "auto" or "human", got "never"',
+    "[gate]\nallow_leak = [3]": "6: [gate] allow_leak[1]: needs text in quotes, got 3",
+    '[gate]\nallow_leak = ["a", "a"]': '6: [gate] allow_leak[2] "a": is listed twice',
+    '[gate]\nalways = ["size_mb > champion.size_mb"]': '6: [gate] always[1] "size_mb > champion.size_mb": holds for a first '
+    "version too, which has no champion; move it to change or refresh, or compare with a number",
     '[rollout]\nstrategy = "shadow, canary 10%, full"': '6: [rollout] strategy: "shadow, canary 10%, full" is not yet '
     'possible; use "shadow, full" or "direct"',
     '[rollout]\nstrategy = "ab 50%"': '6: [rollout] strategy: "ab 50%" is not yet possible; use "shadow, full" or "direct"',
