@@ -20,6 +20,16 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """One that the test may stop and start."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with running() as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def environ(request: pytest.FixtureRequest) -> Mapping[str, str]:
     """An environment that names no database (the home's file), then one that names an empty PostgreSQL."""

@@ -18,7 +18,7 @@ from flyball.store import Database, Home, emit, open_database, utcnow
 from flyball.store.database import DATABASE_URL
 from flyball.store.migrate import migrations
 from flyball.store.outbox import pending
-from tests.integration.postgres import Server, running, why_not
+from tests.integration.postgres import Server
 
 
 @pytest.fixture
@@ -31,16 +31,6 @@ def database(tmp_path: Path, url: str) -> Iterator[Database]:
     opened = open_database(Home(tmp_path / "h"), {DATABASE_URL: url})
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def own() -> Iterator[Server]:
-    """A server that may be stopped."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with running() as server:
-        yield server
 
 
 def tell(database: Database, dedup: str) -> None:
