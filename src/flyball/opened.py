@@ -11,6 +11,7 @@ from flyball.errors import NotFound
 from flyball.registry import versions as registry
 from flyball.registry.records import Version
 from flyball.store import Home, find_home, open_database, utcnow
+from flyball.store.database import is_there
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +68,7 @@ def open_home(path: str | Path | None = None) -> Opened:
     Raises NotFound when there is none: reading never makes one.
     """
     home = find_home(Path.cwd(), os.environ, None if path is None else Path(path))
-    if not home.database.exists():
+    if not is_there(home, os.environ):
         raise NotFound(
             f"{home.path} is no Flyball home: it has no flyball.db; `flyball run` makes one beside flyball.toml"
         )

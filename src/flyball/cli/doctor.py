@@ -24,9 +24,11 @@ from flyball.cli.addresses import DASHBOARD_PORT, SERVE_PORT, running
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place
 from flyball.cli.show import put, table
+from flyball.errors import FlyballError
 from flyball.project.load import check_project
 from flyball.registry.codec import plain
 from flyball.store import Home
+from flyball.store.database import DATABASE_URL, database_url
 
 #: below this the journal may soon be unable to grow.
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -92,7 +94,9 @@ def _home(home: Home) -> Iterator[Checked]:
         made = "" if home.path.exists() else ", not made yet"
         yield Checked(what="home", state="ok", told=f"{home.path}{made}")
     yield _disk(nearest)
-    if home.database.exists():
+    if os.environ.get(DATABASE_URL):
+        yield _server()
+    elif home.database.exists():
         yield _database(home.database)
 
 
@@ -115,6 +119,18 @@ def _database(path: Path) -> Checked:
         return Checked(what="database", state="ok", told=f"{path}, {path.stat().st_size / 1024**2:,.1f} MiB")
     mend = f"stop everything that uses {path} and put a copy back"
     return Checked(what="database", state="broken", told=verdict, mend=mend)
+
+
+def _server() -> Checked:
+    try:
+        url = database_url(os.environ)
+        assert url is not None
+        from flyball.store import postgres  # an extra
+
+        return Checked(what="database", state="ok", told=postgres.describe(url))
+    except FlyballError as error:
+        mend = f"start that server, mend {DATABASE_URL}, or unset it to use the SQLite file in the home folder"
+        return Checked(what="database", state="broken", told=str(error), mend=mend)
 
 
 def _ports(home: Home) -> Iterator[Checked]:

@@ -18,7 +18,7 @@ from flyball.dashboard import api, exposition, pages
 from flyball.dashboard.access import LOOPBACK, Access
 from flyball.dashboard.answers import json_answer, refusal, refusal_of
 from flyball.dashboard.place import Here, Place
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Unavailable
 from flyball.store import Database, Home, utcnow
 
 probes = APIRouter(include_in_schema=False)
@@ -61,7 +61,7 @@ def live() -> Response:
 def ready(here: Here) -> Response:
     try:
         here.database.one("SELECT 1 FROM version LIMIT 1")
-    except sqlite3.Error as error:
+    except (Unavailable, sqlite3.Error) as error:
         return refusal("/readyz", 503, "Not ready", f"the database cannot be read: {error}")
     return json_answer({"ready": True})
 

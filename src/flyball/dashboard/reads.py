@@ -93,7 +93,7 @@ def daily_metrics(
 def windows(database: Database, model: str, *, kind: str | None = None, limit: int = 400) -> tuple[Window, ...]:
     """The newest `limit` windows, oldest first."""
     rows = database.all(
-        "SELECT kind, start, ends, version, verdict, rows, evidence FROM window WHERE model = :model"
+        'SELECT kind, start, ends, version, verdict, rows, evidence FROM "window" WHERE model = :model'
         " AND (:kind IS NULL OR kind = :kind) ORDER BY start DESC, kind LIMIT :limit",
         model=model,
         kind=kind,

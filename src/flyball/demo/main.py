@@ -24,7 +24,7 @@ from flyball.demo.arms import train_refused
 from flyball.demo.progress import Progress, read_progress, write_progress
 from flyball.demo.story import Spent, summary, told
 from flyball.demo.telling import Teller
-from flyball.errors import Refused
+from flyball.errors import Mistake, Refused
 from flyball.journal.carry import carry
 from flyball.loop import release
 from flyball.loop.process import leading
@@ -35,6 +35,7 @@ from flyball.registry import live
 from flyball.registry.gate import sentence
 from flyball.registry.versions import models
 from flyball.store import Database, Home, find_home, open_database
+from flyball.store.database import DATABASE_URL
 
 #: the first day that is lived; January and February train version 1.
 FIRST_DAY = datetime(2013, 3, 1, tzinfo=ZoneInfo(data.TIMEZONE))
@@ -53,6 +54,8 @@ def demo(
     """Live `days` days from 1 March 2013 on; go on where a killed demo was. Stays up at the end only in a terminal."""
     count = min(days or ALL_DAYS, ALL_DAYS)
     settings: dict[str, Any] = {"days": count, "late_minutes": late_minutes, "airports": airports}
+    if os.environ.get(DATABASE_URL):  # its processes would write a made-up year there, beside real models
+        raise Mistake(f"the demo lives in a database of its own; unset {DATABASE_URL} to run it")
     place = find_home(Path.cwd(), {}, home) if home else find_home(Path.cwd(), os.environ)
     teller = Teller(quiet=json_output)
     # Before anything is cleared: another demo, or a server, may live in this home.

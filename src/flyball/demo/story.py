@@ -95,11 +95,11 @@ def _month(month: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 _COUNTS = {
-    "retrains": "SELECT count(*) FROM run WHERE model = :model AND reason <> 'first' AND status IN ('released', 'refused')",
-    "promotions": "SELECT count(*) FROM rollout WHERE model = :model AND status = 'full' AND champion IS NOT NULL",
-    "refusals": "SELECT count(*) FROM run WHERE model = :model AND status = 'refused'",
-    "rollbacks": "SELECT count(*) FROM audit WHERE model = :model AND act = 'rollback'",
-    "drift_alarms": "SELECT count(*) FROM window WHERE model = :model AND kind = 'drift' AND verdict = 'drift'",
+    "retrains": "SELECT count(*) AS n FROM run WHERE model = :model AND reason <> 'first' AND status IN ('released', 'refused')",
+    "promotions": "SELECT count(*) AS n FROM rollout WHERE model = :model AND status = 'full' AND champion IS NOT NULL",
+    "refusals": "SELECT count(*) AS n FROM run WHERE model = :model AND status = 'refused'",
+    "rollbacks": "SELECT count(*) AS n FROM audit WHERE model = :model AND act = 'rollback'",
+    "drift_alarms": "SELECT count(*) AS n FROM \"window\" WHERE model = :model AND kind = 'drift' AND verdict = 'drift'",
 }
 
 
@@ -107,7 +107,7 @@ def _counts(database: Database, model: str) -> dict[str, int]:
     found = {}
     for name, sql in _COUNTS.items():
         row = database.one(sql, model=model)
-        found[name] = int(row[0]) if row else 0
+        found[name] = int(row["n"]) if row else 0
     return found
 
 

@@ -39,7 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     with told_to_end(stop.set), leading(database, stop), ExitStack() as sites:
         opened: dict[str, Site] = {}
         while not stop.is_set():
-            for site in _sites(home, database, opened, sites):
+            try:
+                found = _sites(home, database, opened, sites)
+            except FlyballError as error:
+                _say(str(error))
+                found = []
+            for site in found:
                 _beat(site)
                 if stop.is_set():
                     break
@@ -61,7 +66,10 @@ def leading(database: Database, stop: threading.Event) -> Iterator[None]:
 
     def keep() -> None:
         while not done.wait(LEASE_S / 4):
-            renewed()
+            try:
+                renewed()
+            except FlyballError as error:  # a server that is away for a while; without it nobody else can lead either
+                _say(f"lease: {error}")
         database.close()  # this thread's connection
 
     while not stop.is_set() and not renewed():

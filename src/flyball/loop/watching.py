@@ -145,7 +145,8 @@ def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
 def _newest(site: Site, kind: str, verdict: str) -> list[Window]:
     """The newest windows of a kind that have this verdict."""
     rows = site.database.all(
-        "SELECT start, ends, verdict FROM window WHERE model = :model AND kind = :kind ORDER BY start DESC LIMIT :recent",
+        'SELECT start, ends, verdict FROM "window" WHERE model = :model AND kind = :kind'
+        " ORDER BY start DESC LIMIT :recent",
         model=site.model,
         kind=kind,
         recent=RECENT,
@@ -156,7 +157,7 @@ def _newest(site: Site, kind: str, verdict: str) -> list[Window]:
 def _last(site: Site, kind: str) -> datetime | None:
     """The end of the newest window judged; None before the first."""
     row = site.database.one(
-        "SELECT max(ends) AS ends FROM window WHERE model = :model AND kind = :kind", model=site.model, kind=kind
+        'SELECT max(ends) AS ends FROM "window" WHERE model = :model AND kind = :kind', model=site.model, kind=kind
     )
     return moment(row["ends"]) if row and row["ends"] else None
 

@@ -125,17 +125,17 @@ def watch_performance(
 
 
 _FIRST = """
-INSERT INTO window (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)
+INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)
 VALUES (:model, :kind, :start, :ends, :version, :verdict, :rows, :recorded_at, :evidence)
 ON CONFLICT (model, kind, start) DO NOTHING
 """
 
 _NEWEST = """
-INSERT INTO window (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)
+INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)
 VALUES (:model, :kind, :start, :ends, :version, :verdict, :rows, :recorded_at, :evidence)
 ON CONFLICT (model, kind, start) DO UPDATE SET version = excluded.version, verdict = excluded.verdict,
   rows = excluded.rows, recorded_at = excluded.recorded_at, evidence = excluded.evidence
-WHERE window.evidence <> excluded.evidence
+WHERE "window".evidence <> excluded.evidence
 """
 
 

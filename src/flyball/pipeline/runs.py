@@ -209,7 +209,7 @@ def step_begun(tx: Transaction, *, run: str, name: str) -> int:
     check_owner(tx, run)
     tx.run(
         "INSERT INTO step (run, name, status, attempts, recorded_at) VALUES (:run, :name, 'running', 1, :at)"
-        " ON CONFLICT (run, name) DO UPDATE SET status = 'running', attempts = attempts + 1, recorded_at = :at,"
+        " ON CONFLICT (run, name) DO UPDATE SET status = 'running', attempts = step.attempts + 1, recorded_at = :at,"
         " seconds = NULL, artifact = NULL, error = NULL",
         run=run,
         name=name,

@@ -4,6 +4,7 @@ model served, which the loop turns into an alert. Runs on a thread of its own, a
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyball.errors import FlyballError
 from flyball.store import Database, Home, emit, new_id, open_database, utcnow
+from flyball.store.database import is_there
 from flyball.store.outbox import newest
 
 if TYPE_CHECKING:
@@ -79,11 +81,13 @@ class Episodes:
         del self._unsent[:-MOST_UNSENT]
 
     def _send(self) -> None:
-        if (self._inherited and not self._unsent) or not self.home.database.exists():
+        if self._inherited and not self._unsent:
             return
         try:
+            if not is_there(self.home, os.environ):
+                return
             if self._database is None:
-                self._database = open_database(self.home)
+                self._database = open_database(self.home, os.environ)
             if not self._inherited:
                 self._inherit(self._database)
             if self._unsent:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import FlyballError
 from flyball.registry.live import deployments, newest_generation
 from flyball.registry.tokens import grants
 from flyball.serving.access import keep_grants, kept_grants
 from flyball.serving.held import RETRY_S, Lack
 from flyball.serving.models import Roster, keep, load, read_kept
 from flyball.store import Database, Home, open_database
+from flyball.store.database import identity
 
 if TYPE_CHECKING:
     from flyball.registry.records import Deployment
@@ -30,7 +32,7 @@ class Watch:
         self._lazy = frozenset(lazy)
         self._only = frozenset(models)
         self._database: Database | None = None
-        self._inode = 0
+        self._identity = 0
         self._retry_at = 0.0
         self.roster = Roster()
 
@@ -100,12 +102,9 @@ class Watch:
 
     def _open(self) -> Database:
         """The database, opened anew when the file is another one; never created here."""
-        try:
-            inode = self._home.database.stat().st_ino
-        except OSError as error:
-            raise Unavailable(f"{self._home.database}: {error.strerror}") from error
-        if self._database is None or inode != self._inode:
+        found = identity(self._home, os.environ)
+        if self._database is None or found != self._identity:
             if self._database is not None:
                 self._database.close()
-            self._database, self._inode = open_database(self._home), inode
+            self._database, self._identity = open_database(self._home, os.environ), found
         return self._database

@@ -231,7 +231,7 @@ def _window(
     tx: Transaction, model: str, kind: str, start: datetime, version: int, verdict: str, rows: int, evidence: object
 ) -> None:
     tx.run(
-        "INSERT INTO window (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)"
+        'INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)'
         " VALUES (:model, :kind, :start, :ends, :version, :verdict, :rows, :start, :evidence)",
         model=model,
         kind=kind,

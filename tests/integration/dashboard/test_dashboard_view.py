@@ -155,7 +155,7 @@ def test_a_day_counts_its_own_local_date(home: Home, database: Database) -> None
     """A Berlin day starts at 22:00 UTC the evening before; its middle lies in it."""
     with database.write() as tx:
         tx.run(
-            "INSERT INTO window (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)"
+            'INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)'
             " VALUES ('churn', 'drift', '2013-06-30T22:00:00Z', '2013-07-01T22:00:00Z', 1, 'steady', 5, '', '{}')"
         )
     (window,) = reads.windows(database, "churn")

@@ -33,7 +33,7 @@ def retrains(site: Site) -> list[tuple[str, str]]:
 def everything(site: Site) -> list[tuple[object, ...]]:
     """Every row that a beat may write."""
     tables = ("run", "version", "deployment", "rollout", "decision", "window", "alert", "audit", "outbox")
-    return [tuple(row) for table in tables for row in site.database.all(f"SELECT * FROM {table}")]
+    return [tuple(row) for table in tables for row in site.database.all(f'SELECT * FROM "{table}"')]
 
 
 def test_a_slot_of_the_schedule_is_considered_once(site: Site) -> None:

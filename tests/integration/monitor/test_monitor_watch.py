@@ -115,7 +115,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def only_window(database: Database) -> dict[str, Any]:
-    (row,) = database.all("SELECT * FROM window")
+    (row,) = database.all('SELECT * FROM "window"')
     return dict(row)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,9 @@ NOW = datetime(2013, 4, 8, tzinfo=UTC)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An audit of five entries."""
-    opened = open_database(Home(tmp_path / "home"))
+def database(tmp_path: Path, environ: Mapping[str, str]) -> Iterator[Database]:
+    """An audit of five entries, in each kind of database."""
+    opened = open_database(Home(tmp_path / "home"), environ)
     for number in range(1, 6):
         record(opened, number)
     yield opened
@@ -42,11 +42,10 @@ def found(database: Database, *heads: str) -> list[tuple[int, str]]:
 
 
 def tamper(database: Database, *statements: str) -> None:
-    """As somebody would who has the file, and knows nothing of the chain."""
-    with closing(sqlite3.connect(database.path)) as connection:
+    """As somebody would who may write to the database, and knows nothing of the chain."""
+    with database.write() as tx:
         for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+            tx.run(statement)
 
 
 def test_an_audit_left_alone_is_whole(database: Database) -> None:
@@ -91,18 +90,24 @@ def test_an_entry_slipped_in_is_found(database: Database) -> None:
     assert found(database) == [(6, "was slipped in: it is in no chain")]
 
 
-def test_an_audit_cut_short_is_found_by_what_the_database_counted(database: Database) -> None:
+@pytest.fixture
+def counted(environ: Mapping[str, str]) -> str:
+    """Where the database counts the keys it gave."""
+    return "numbering" if environ else "sqlite_sequence"
+
+
+def test_an_audit_cut_short_is_found_by_what_the_database_counted(database: Database, counted: str) -> None:
     """And whoever mends the count too, by a head that went out before."""
     kept = chain.head(database)
     assert kept is not None
     tamper(database, "DELETE FROM audit WHERE id > 3")
     assert found(database) == [(4, "is missing: entries up to #5 were written, the audit ends at #3")]
-    tamper(database, "UPDATE sqlite_sequence SET seq = 3 WHERE name = 'audit'")
+    tamper(database, f"UPDATE {counted} SET seq = 3 WHERE name = 'audit'")
     assert found(database) == []
     assert found(database, kept) == [(5, "is missing: the audit ends at #3, and a later head was given")]
 
 
-def test_heads_go_out_with_decisions_and_alerts(database: Database) -> None:
+def test_heads_go_out_with_decisions_and_alerts(database: Database, counted: str) -> None:
     """An audit cut short and written on misses both: the entries under their numbers are others."""
     with database.write() as tx:
         open_alert(tx, model="late", name="drift", severity="warning", title="", evidence={}, at=NOW)
@@ -112,7 +117,7 @@ def test_heads_go_out_with_decisions_and_alerts(database: Database) -> None:
             tx, model="late", at=NOW, kind="gate", subject="v6", verdict="passed", reason="", evidence={}, dedup="one"
         )
     assert chain.verify(database).heads == 2
-    tamper(database, "DELETE FROM audit WHERE id > 4", "UPDATE sqlite_sequence SET seq = 4 WHERE name = 'audit'")
+    tamper(database, "DELETE FROM audit WHERE id > 4", f"UPDATE {counted} SET seq = 4 WHERE name = 'audit'")
     record(database, 7)
     assert found(database) == [
         (5, "is another entry than the one whose head is kept with alert 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +21,11 @@ MARCH = datetime(2013, 3, 1, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return open_database(Home(tmp_path / ".flyball"))
+def database(tmp_path: Path, environ: Mapping[str, str]) -> Iterator[Database]:
+    """An empty one, of each kind."""
+    opened = open_database(Home(tmp_path / ".flyball"), environ)
+    yield opened
+    opened.close()
 
 
 def made(number: int, run: str | None = None) -> Version:

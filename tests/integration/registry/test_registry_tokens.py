@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def database(home: Home) -> Database:
-    return open_database(home)
+def database(home: Home, environ: Mapping[str, str]) -> Iterator[Database]:
+    """An empty one, of each kind."""
+    opened = open_database(home, environ)
+    yield opened
+    opened.close()
 
 
 def test_a_token_has_the_role_it_was_made_with(database: Database) -> None:
@@ -56,13 +60,13 @@ def test_a_token_carries_the_name_that_the_audit_records(database: Database) -> 
     assert entries(database)[0].becomes == "ci (operator)"
 
 
-def test_the_database_holds_the_digest_only(database: Database) -> None:
+def test_the_database_holds_the_digest_only(database: Database, home: Home) -> None:
     """SHA-256; the token is in no file of the database."""
     token = create_token(database, "ci", "viewer", NOW)
     row = database.one("SELECT digest FROM token")
     assert row is not None
     assert row["digest"] == hashlib.sha256(token.encode()).hexdigest()
-    for file in database.path.parent.glob("flyball.db*"):
+    for file in home.path.glob("flyball.db*"):
         assert token.encode() not in file.read_bytes()
 
 

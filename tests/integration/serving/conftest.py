@@ -83,10 +83,12 @@ class Installed:
 
     home: Home
     digest: str
+    #: may name another database than the home's file.
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def deploy(self, live: int, shadow: tuple[int, ...] = ()) -> Deployment:
         """Every number names the same bundle, by another digest-checked path."""
-        database = open_database(self.home)
+        database = open_database(self.home, self.environ)
         record = Deployment(
             model="delay",
             generation=0,

@@ -40,7 +40,7 @@ def watched(told: Told) -> Told:
             ("drift", "04-03", "04-04", "steady", {"features": drift["features"][:1]}),
         ]:
             tx.run(
-                "INSERT INTO window (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)"
+                'INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)'
                 " VALUES ('flight-delay', :kind, :start, :ends, 2, :verdict, 800, :ends, :evidence)",
                 kind=kind,
                 start=f"2013-{start}T00:00:00.000000Z",
