@@ -66,8 +66,13 @@ def held_out(task: str, scores: Mapping[str, Any]) -> HeldOut:
 def checked(
     scores: Mapping[str, Any], candidate: Mapping[str, Any], allow_leak: Sequence[str]
 ) -> tuple[RuleResult, ...]:
-    """The verdict's lines about the rows themselves, of what the steps `score` and `bundle` have found."""
-    seen = candidate["seen"]
+    """The verdict's lines about the rows themselves, of what the steps `score` and `bundle` have found.
+
+    Without any for a run begun by a release that did not look.
+    """
+    if "replayed" not in scores:
+        return ()
+    seen = candidate.get("seen")
     return (
         sound.served_as_scored(scores["replayed"]),
         sound.no_leak(scores["alone"], allow_leak),
