@@ -13,6 +13,7 @@ import numpy as np
 
 from flyball.engine.contract import Contract
 from flyball.engine.parts import parts_of
+from flyball.engine.pyfunc import Pyfunc
 from flyball.engine.session import first_line, open_engine
 from flyball.errors import Mistake
 
@@ -39,6 +40,8 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
     Its inputs are `numbers` and `categories`, the blocks of a `Table`; its output is `answer`. It computes in float32,
     so whether it answers as the model does is for `engine.parity` to prove. Raises `CannotCompile`.
     """
+    if isinstance(fitted, Pyfunc):
+        raise CannotCompile(fitted, "it is Python code behind MLflow's pyfunc", "Log it in the flavour of its library")
     parts = list(parts_of(fitted))
     _check_against(contract, fitted)
     _refuse_timestamps(fitted, contract)
