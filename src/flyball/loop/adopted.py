@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from flyball.engine.pyfunc import Pyfunc, archive_of
 from flyball.errors import Corrupt, Mistake
+from flyball.loop import steps
 from flyball.loop.adopted_asking import pyfunc_of
 from flyball.loop.adopted_table import fitted_to, read_reference
+from flyball.loop.engines import Choice
 from flyball.pipeline.step import RunContext
 from flyball.store.files import sha256_file
 
@@ -51,7 +53,7 @@ def fetch(source: str, servers: list[str], run: RunContext) -> dict[str, Any]:
     """The step: bring the model into the run's folder; where it lies and what it is."""
     got = fetched(source, servers, run.folder / "source")
     return {
-        "path": got.path.relative_to(run.path).as_posix(),
+        "path": got.path.resolve().relative_to(run.path.resolve()).as_posix(),
         "flavour": got.flavour,
         "digest": got.digest,
         "origin": dict(got.origin),
@@ -67,11 +69,26 @@ def reference(found: Mapping[str, Any], table: str, sha256: str, run: RunContext
     return fitted_to(read_reference(path, times=(run.model.timestamp,)), signature_of(got), _own(run))
 
 
-def model(found: Mapping[str, Any], table: pd.DataFrame, run: RunContext) -> Any:
-    """The step: the model itself, in the form the bundle is made of."""
+def bundle(
+    found: Mapping[str, Any],
+    table: pd.DataFrame,
+    run: RunContext,
+    name: str,
+    timezone: str,
+    engine: Choice,
+    tolerance: float,
+) -> dict[str, Any]:
+    """The step: load the model and make its bundle. In one process, because what MLflow can load need not be picklable."""
     names = run.model
-    got = _again(found, run)
-    return load(got, table, features=names.features, task=names.task, target=names.target, positive=names.positive)
+    model = load(
+        _again(found, run),
+        table,
+        features=names.features,
+        task=names.task,
+        target=names.target,
+        positive=names.positive,
+    )
+    return steps.bundle(model, table, None, run, name, timezone, profiled=True, engine=engine, tolerance=tolerance)
 
 
 def load(

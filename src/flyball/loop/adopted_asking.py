@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flyball.engine.infer import labels_in
+from flyball.engine.infer import class_text, labels_in
 from flyball.engine.pyfunc import Form, Pyfunc, columns_of
 from flyball.errors import Mistake
-from flyball.loop.steps import class_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,11 +14,11 @@ import pandas as pd
 from pandas.api import types
 
 from flyball.engine.graph_file import graph_bytes, graph_of
+from flyball.engine.infer import class_text
 from flyball.engine.pyfunc import Pyfunc
 from flyball.errors import Mistake
 from flyball.loop.adopted import Fetched, fetched, load, missing_packages, signature_of
 from flyball.loop.adopted_table import fitted_to, read_reference, signature_columns
-from flyball.loop.steps import class_text
 from flyball.pipeline.step import RunContext
 from flyball.store.files import sha256_file
 

@@ -48,7 +48,7 @@ def _linked(
     tracking.ensure_model(client, name)
     source = client.get_model_version(origin["name"], origin["version"]).source
     tags = {"flyball.run": run.id, **values["tags"]}
-    return int(client.create_model_version(name, source, run_id=origin["run"], tags=tags).version)
+    return int(client.create_model_version(name, source, run_id=origin["run"] or "", tags=tags).version)
 
 
 def _files(found: Mapping[str, Any], run: RunContext) -> Path:

@@ -122,21 +122,13 @@ def adopted_calls(
             constants=constants,
         ),
         StepCall(
-            name="adopt.model",
-            target=f"{here}model",
+            name="deploy.bundle",
+            target=f"{here}bundle",
             inputs={"found": "adopt.fetch", "table": "adopt.reference"},
             given=("run",),
-        ),
-        StepCall(
-            name="deploy.bundle",
-            target="flyball.loop.steps:bundle",
-            inputs={"model": "adopt.model", "table": "adopt.reference"},
-            given=("run",),
             constants={
-                "holdout": None,
                 "name": model,
                 "timezone": timezone,
-                "profiled": True,
                 "engine": serving.engine,
                 "tolerance": serving.parity_tolerance,
             },

@@ -31,6 +31,9 @@ pytestmark = pytest.mark.slow
 FEATURES = ["age", "income", "city"]
 NUMBERS = ["age", "income"]
 
+#: the command in a process of its own.
+FLYBALL = (sys.executable, "-c", "from flyball.cli.main import main; main()")
+
 
 #: plain MLflow code, in a process that knows nothing of Flyball: logs five models, and keeps what each says to new rows.
 MAKER = """
@@ -75,7 +78,7 @@ signature = infer_signature(rows[features], pipeline.predict(rows[features]))
 kept = {"name": "model", "serialization_format": "cloudpickle"}
 with mlflow.start_run() as run:
     mlflow.sklearn.log_model(pipeline, registered_model_name="churn", signature=signature, **kept)
-mlflow.lightgbm.log_model(trees, name="model", registered_model_name="trees")
+mlflow.lightgbm.log_model(trees, registered_model_name="trees", **kept)
 mlflow.xgboost.log_model(boosted, name="model", registered_model_name="boosted")
 mlflow.pyfunc.log_model(python_model=Odds(), name="model", registered_model_name="odds")
 mlflow.sklearn.log_model(line, registered_model_name="line", **kept)
@@ -183,8 +186,7 @@ def server(home: Home) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from flyball.cli.main import main; main()"]
-        + ["--home", str(home.path), "serve", "--port", str(port), "--workers", "1"],
+        [*FLYBALL, "--home", str(home.path), "serve", "--port", str(port), "--workers", "1"],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -297,7 +299,7 @@ def test_another_model_must_be_better_on_the_reference(world: World, tmp_path: P
 
 def test_two_at_once_make_one_version(world: World, tmp_path: Path) -> None:
     """Both end; one of them adopts, the other finds it under way or done."""
-    command = [sys.executable, "-c", "from flyball.cli.main import main; main()", "adopt", "models:/trees/1"]
+    command = [*FLYBALL, "adopt", "models:/trees/1"]
     command += ["--reference", world.file("numbers.csv"), "--target", "churned", "--project", str(tmp_path)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": world.uri}
     both = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
