@@ -46,7 +46,7 @@ def _linked(
     if made:
         return int(made[0].version)
     tracking.ensure_model(client, name)
-    source = client.get_model_version(origin["name"], origin["version"]).source
+    source = client.get_model_version(origin["name"], origin["version"]).source or ""
     tags = {"flyball.run": run.id, **values["tags"]}
     return int(client.create_model_version(name, source, run_id=origin["run"] or "", tags=tags).version)
 
