@@ -285,8 +285,9 @@ def test_another_model_must_be_better_on_the_reference(world: World, tmp_path: P
     kept = ("--target", "churned")
     first = adopt(world, tmp_path / "p", "models:/trees/1", "numbers.csv", *kept)
     assert first.exit_code == 0, first.output
-    second = adopt(world, tmp_path / "p", "models:/odds/1", "numbers.csv", "--fail-on-refusal")
-    assert second.exit_code == 2, second.output  # another model's features
+    second = adopt(world, tmp_path / "p", "models:/churn/1", "history.parquet")
+    assert second.exit_code == 2, second.output
+    assert "the model was fitted on age, income, city" in second.output
     second = adopt(world, tmp_path / "p", "models:/boosted/1", "numbers.csv", "--fail-on-refusal")
     assert second.exit_code == 3, second.output
     assert "auc > champion.auc" in second.output
