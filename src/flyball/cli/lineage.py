@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -60,8 +60,9 @@ def facts(version: Version, verdict: Verdict | None) -> list[Branch]:
     environment = [f"{name} {lineage.environment[name]}" for name in TELLING if name in lineage.environment]
     passed = "passed" if verdict and verdict.passed else "refused"
     return [
+        ("adopted", _adopted(lineage.adopted)),
         (
-            "data",
+            "data" if lineage.adopted is None else "reference",
             f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}, digest {lineage.data_digest}",
         ),
         ("recipe", f"digest {lineage.recipe_digest}"),
@@ -74,6 +75,16 @@ def facts(version: Version, verdict: Verdict | None) -> list[Branch]:
         ("gated twin", f"digest {lineage.gated_twin.get('digest')}" if lineage.gated_twin else None),
         ("bundle", f"{version.bundle}, digest {version.digest}"),
     ]
+
+
+def _adopted(about: Mapping[str, str] | None) -> str | None:
+    if about is None:
+        return None
+    seen = {"unknown": "may have been trained on the reference's rows", "no": "was not trained on the reference's rows"}
+    return (
+        f"not trained here: {about['source']} ({about['flavour']}), digest {about['digest']}; reference {about['reference']},"
+        f" digest {about['reference_sha256']}; {seen[about['seen']]}, as it was said at its adoption"
+    )
 
 
 def render(version: Version, branches: Sequence[Branch], line: Sequence[Version]) -> str:

@@ -19,6 +19,7 @@ JOURNEYS = ("Start", "Pipeline", "Versions", "Serve", "Watch", "Act", "Operate")
 #: verb -> (journey, where its click command lies, one line of help)
 VERBS: dict[str, tuple[str, str, str]] = {
     "init": ("Start", "flyball.cli.start:init", "Write a new project that runs as it stands."),
+    "adopt": ("Start", "flyball.cli.adopt:adopt", "Serve a model that exists already."),
     "demo": ("Start", "flyball.cli.start:demo", "Live a year of flights, end to end."),
     "check": ("Start", "flyball.cli.start:check", "Validate flyball.toml and pipeline.py without running."),
     "doctor": ("Start", "flyball.cli.doctor:doctor", "What is installed, reachable, writable; each finding's mend."),
@@ -64,7 +65,6 @@ VERBS: dict[str, tuple[str, str, str]] = {
 
 #: verb -> what this release offers in its place
 LATER: dict[str, str] = {
-    "adopt": "train through a pipeline: `flyball init`, `flyball run`",
     "stream": "post rows to `/models/MODEL/predict`",
     "experiment": "`flyball rollout MODEL` shows the shadow",
     "backtest": "`flyball monitor MODEL` shows what was judged",

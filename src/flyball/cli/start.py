@@ -71,9 +71,14 @@ def check(place: Place, as_json: bool) -> None:
 def render(project: Project, steps: tuple[StepDeclaration, ...]) -> str:
     """One line a part: what the project declares, in the order it runs."""
     pipeline = project.pipeline
+    if project.model.adopted:
+        return f"{_about(project)}pipeline  none: versions come by `flyball adopt`"
     ordered = order(steps, model=pipeline.model, holdout=pipeline.holdout)
+    return f"{_about(project)}pipeline  {' → '.join(step.name for step in ordered)}"
+
+
+def _about(project: Project) -> str:
+    model = project.model
     return (
-        f"{project.directory / 'flyball.toml'} is fine\n"
-        f"model     {project.model.name}, {project.model.task}, target {project.model.target}\n"
-        f"pipeline  {' → '.join(step.name for step in ordered)}"
+        f"{project.directory / 'flyball.toml'} is fine\nmodel     {model.name}, {model.task}, target {model.target}\n"
     )

@@ -111,7 +111,9 @@ def render_markdown(version: Version, verdict: Verdict) -> str:
 
 
 def _reach(verdict: Verdict) -> Iterator[str]:
-    """What these rows could have shown, rule by rule."""
+    """What is not known of these rows, and what they could have shown, rule by rule."""
+    if verdict.caveat:
+        yield verdict.caveat
     for item in verdict.results:
         if item.detectable is not None:
             yield f"{item.rule}: a true difference of {item.detectable:.2g} would have been told from none 4 times in 5"

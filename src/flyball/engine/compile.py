@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from flyball.engine.contract import Contract
+from flyball.engine.infer import class_text
 from flyball.engine.parts import parts_of
+from flyball.engine.pyfunc import Pyfunc
 from flyball.engine.session import first_line, open_engine
 from flyball.errors import Mistake
 
@@ -39,6 +41,8 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
     Its inputs are `numbers` and `categories`, the blocks of a `Table`; its output is `answer`. It computes in float32,
     so whether it answers as the model does is for `engine.parity` to prove. Raises `CannotCompile`.
     """
+    if isinstance(fitted, Pyfunc):
+        raise CannotCompile(fitted, "it is Python code behind MLflow's pyfunc", "Log it in the flavour of its library")
     parts = list(parts_of(fitted))
     _check_against(contract, fitted)
     _refuse_timestamps(fitted, contract)
@@ -59,7 +63,8 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
 
 def _check_against(contract: Contract, fitted: Any) -> None:
     if contract.task != "regression":
-        if classes_of(fitted) != contract.classes:
+        # True, 1.0 and 1 are "1" in a contract that is made of a table; `classes_of` spells them as they are.
+        if contract.classes not in (classes_of(fitted), tuple(class_text(label) for label in fitted.classes_)):
             raise Mistake(f"the model's classes are {classes_of(fitted)}, the contract says {contract.classes}")
         if not hasattr(fitted, "predict_proba"):
             raise Mistake(

@@ -64,6 +64,15 @@ def kind_of_labels(labels: Iterable[Any]) -> LabelKind:
     return kinds.pop() if len(kinds) == 1 else "text"
 
 
+def class_text(value: Any) -> str:
+    """A class as text, so that 1, 1.0, True in a table and "1" in flyball.toml can meet."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
 def labels_in(target: pd.Series[Any]) -> tuple[Any, ...]:
     """The classes of a model that names none, an ONNX graph: the labels of training, sorted; numbers by size, text by letters.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,12 @@ from flyball.loop.site import Site, recipe_digest
 from flyball.pipeline.artifact import Artifact, load
 from flyball.pipeline.execute import StepCall, context_of, execute
 from flyball.pipeline.runs import RunRecord
+from flyball.pipeline.step import ModelNames
 from flyball.project.steps import StepDeclaration
 from flyball.registry.records import Verdict, Version
+
+#: of a run that brings in a model that exists already.
+ADOPTED_REASON = "adopted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +45,11 @@ class Attempt:
     steps: tuple[StepDeclaration, ...]
     champion: Version | None
     checkpoint: Callable[[str], None]
+    #: what a model that is adopted is, once that is known; None: this run trains.
+    adopted: Mapping[str, str] | None = None
 
     def execute(self, calls: Sequence[StepCall]) -> dict[str, Artifact]:
-        context = context_of(self.run, self.site.home, model=self.site.names())
+        context = context_of(self.run, self.site.home, model=names_of(self.site, self.run))
         return execute(
             self.site.database,
             self.site.home,
@@ -61,4 +67,13 @@ class Attempt:
     @property
     def recipe(self) -> str:
         """Digest of the recipe: another one is a change, the same a refresh."""
+        if self.adopted is not None:
+            return self.adopted["digest"]
         return recipe_digest(self.site.project, self.run.params)
+
+
+def names_of(site: Site, run: RunRecord) -> ModelNames:
+    """What `[model]` calls its columns; the features of a model that is adopted are its own."""
+    if run.reason != ADOPTED_REASON:
+        return site.names()
+    return replace(site.names(), features=tuple(run.params["features"]))

@@ -93,6 +93,82 @@ def _agree_call(bundle: StepCall) -> StepCall:
     )
 
 
+def adopted_calls(
+    params: Mapping[str, Any],
+    *,
+    servers: Sequence[str],
+    model: str,
+    timezone: str,
+    serving: ServingSettings,
+    champions: Sequence[Mapping[str, Any]],
+    cluster: str | None,
+    slices: Sequence[str],
+) -> tuple[StepCall, ...]:
+    """A model that exists already, up to its bundle and its scores on the reference table. `params`: the run's."""
+    here = "flyball.loop.adopted:"
+    constants = {"table": params["reference"], "sha256": params["reference_sha256"]}
+    return (
+        StepCall(
+            name="adopt.fetch",
+            target=f"{here}fetch",
+            given=("run",),
+            constants={"source": params["source"], "servers": list(servers)},
+        ),
+        StepCall(
+            name="adopt.reference",
+            target=f"{here}reference",
+            inputs={"found": "adopt.fetch"},
+            given=("run",),
+            constants=constants,
+        ),
+        StepCall(
+            name="deploy.bundle",
+            target=f"{here}bundle",
+            inputs={"found": "adopt.fetch", "table": "adopt.reference"},
+            given=("run",),
+            constants={
+                "name": model,
+                "timezone": timezone,
+                "engine": serving.engine,
+                "tolerance": serving.parity_tolerance,
+            },
+        ),
+        StepCall(
+            name="deploy.score",
+            target="flyball.loop.steps:score",
+            inputs={"candidate": "deploy.bundle", "holdout": "adopt.reference"},
+            given=("run",),
+            constants={
+                "champions": [dict(item) for item in champions],
+                "cluster": cluster,
+                "slices": list(slices),
+                "timezone": timezone,
+            },
+        ),
+    )
+
+
+def track_adopted_call(
+    *, name: str, uri: str, artifacts: str, bundle: str, values: Mapping[str, Any], taken: Sequence[int]
+) -> StepCall:
+    """Link to what MLflow has already, or register a copy there."""
+    return StepCall(
+        name="deploy.track",
+        target="flyball.loop.adopted_tracking:track",
+        inputs={"found": "adopt.fetch"},
+        given=("run",),
+        constants={
+            "name": name,
+            "uri": uri,
+            "artifacts": artifacts,
+            "bundle": bundle,
+            "values": dict(values),
+            "taken": list(taken),
+        },
+        retries=2,
+    )
+
+
 def track_call(
     *, model_step: str, name: str, uri: str, artifacts: str, bundle: str, values: Mapping[str, Any]
 ) -> StepCall:

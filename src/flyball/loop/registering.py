@@ -173,6 +173,7 @@ def version_of(
             parent=attempt.champion.number if attempt.champion else None,
             gated_twin=twin,
             mlflow_run=tracked["run"],
+            adopted=attempt.adopted,
         ),
         stage="none",
     )
@@ -185,7 +186,7 @@ def tracked_values(
     run = attempt.run
     installed = environment()
     return {
-        "params": {**run.params, "seed": run.seed},
+        "params": {**run.params, "seed": run.seed},  # of an adopted model: where it comes from
         "metrics": {name: item.value for name, item in metrics.items()},
         "tags": {
             "flyball.label": label,

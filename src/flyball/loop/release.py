@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Mistake
 from flyball.loop import evidence, plan, registering
 from flyball.loop.alerts import open_alert
-from flyball.loop.attempt import Attempt, Release
-from flyball.loop.site import Site
+from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
+from flyball.loop.site import Site, tracking_stores
 from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.execute import StepCall
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
@@ -25,12 +25,21 @@ from flyball.project.steps import order
 from flyball.registry import gate, live
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import RuleResult, Verdict, Version
-from flyball.registry.versions import label_of, version
+from flyball.registry.versions import label_of, version, versions
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Transaction
 
 #: where a release can die, besides the steps' own transitions.
 TRANSITIONS = ("run-created", "candidate-made", "judged", "refitted", "tracked", "registered")
+
+#: of an adopted model of which nobody said otherwise.
+MAY_HAVE_SEEN = "the reference table's rows: the adopted model may have been trained on these rows"
+
+#: what is said to whoever wants an adopted model trained.
+NO_PIPELINE = (
+    "{model} has no pipeline to train by, it was adopted: `flyball adopt URI --reference FILE` brings another version; "
+    "or write pipeline.py, and take [model] adopted out of flyball.toml"
+)
 
 
 def retrain(
@@ -74,7 +83,12 @@ def begin(
     params: Mapping[str, Any] | None = None,
     who: str = GOVERNOR,
 ) -> RunRecord:
-    """Write the run in the transaction of the decision that wants it: both happen or neither."""
+    """Write the run in the transaction of the decision that wants it: both happen or neither.
+
+    Raises Mistake for a model without a pipeline.
+    """
+    if site.project.model.adopted:
+        raise Mistake(NO_PIPELINE.format(model=site.model))
     settings = site.project.pipeline
     return create_run(
         tx,
@@ -106,9 +120,12 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
     checkpoint = checkpoint or _nothing
     checkpoint("run-created")
     try:
-        pipeline = site.project.pipeline
-        steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
-        release = _release(Attempt(site, run, now, steps, _champion(site), checkpoint))
+        if run.reason == ADOPTED_REASON:
+            release = _adopt(Attempt(site, run, now, (), _champion(site), checkpoint))
+        else:
+            pipeline = site.project.pipeline
+            steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
+            release = _release(Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
         _record_failure(site, run, error)
         raise
@@ -149,6 +166,53 @@ def _release(attempt: Attempt) -> Release:
     tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
     checkpoint("tracked")
     made_version = registering.version_of(attempt, candidate, chosen, tracked, metrics, label)
+    release = registering.registered(attempt, made_version, verdict, stand_in)
+    checkpoint("registered")
+    return release
+
+
+def _adopt(attempt: Attempt) -> Release:
+    """A model that exists already, from its files to a version: what a release does, but for training."""
+    site, run, checkpoint = attempt.site, attempt.run, attempt.checkpoint
+    unseen = run.params["seen"] == "no"
+    champions = evidence.champions(site.home, attempt.champion)
+    asked = site.project.gate
+    calls = plan.adopted_calls(
+        run.params,
+        servers=tracking_stores(site.tracking_uri, site.project.directory),
+        model=site.model,
+        timezone=site.project.pipeline.timezone,
+        serving=site.project.serving,
+        # Of rows that the candidate may have learnt from, none is better for the champion than another.
+        champions=champions if unseen else [{**item, "data_end": None} for item in champions[:1]],
+        cluster=asked.cluster,
+        slices=asked.slices,
+    )
+    made = attempt.execute(calls)
+    candidate = attempt.value(made["deploy.bundle"])
+    found = attempt.value(made["adopt.fetch"])
+    about = {name: str(run.params[name]) for name in ("source", "reference", "reference_sha256", "seen")}
+    attempt = replace(attempt, adopted={**about, "flavour": found["flavour"], "digest": found["digest"]})
+    checkpoint("candidate-made")
+    held_out, stand_in = _held_out(attempt, made)
+    verdict = _judge(attempt, candidate, held_out)
+    verdict = replace(verdict, caveat=None if unseen else MAY_HAVE_SEEN)
+    checkpoint("judged")
+    verdict = gate.with_bars(verdict, registering.barred_twin(attempt, candidate))
+    metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], asked.confidence)
+    label = label_of(site.model, run.decided_at, candidate["data_digest"], registering.condition(run, candidate))
+    candidate = {**candidate, "data_end": candidate["data_start"] if unseen else candidate["data_end"]}
+    call = plan.track_adopted_call(
+        name=site.model,
+        uri=site.tracking_uri,
+        artifacts=site.artifact_location,
+        bundle=candidate["bundle"],
+        values=registering.tracked_values(attempt, candidate, metrics, label, verdict),
+        taken=[item.number for item in versions(site.database, site.model) if item.lineage.run != run.id],
+    )
+    tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
+    checkpoint("tracked")
+    made_version = registering.version_of(attempt, candidate, candidate, tracked, metrics, label)
     release = registering.registered(attempt, made_version, verdict, stand_in)
     checkpoint("registered")
     return release

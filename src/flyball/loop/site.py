@@ -25,6 +25,9 @@ from flyball.store import Database, Home, utcnow
 #: what Flyball's own steps need, imported once in the warm process that steps are forked from.
 PRELOAD = ("flyball.loop.steps", "flyball.loop.tracking")
 
+#: the module whose steps run for a project without a pipeline.
+ADOPTED = "flyball.loop.adopted"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -63,16 +66,28 @@ def open_site(project: Project, home: Home, database: Database, say: Callable[[s
     with database.write() as tx:
         add_project(tx, name=project.model.name, directory=project.directory, at=utcnow())
     log = home.runs / f"{project.model.name}.import.log"
-    with StepWorkers(directory=project.directory, module=project.pipeline.module, log=log, preload=PRELOAD) as workers:
+    module = ADOPTED if project.model.adopted else project.pipeline.module
+    with StepWorkers(directory=project.directory, module=module, log=log, preload=PRELOAD) as workers:
         yield Site(
             home=home,
             database=database,
             project=project,
             workers=workers,
-            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.mlflow / 'mlflow.db'}",
+            tracking_uri=tracking_uri(home),
             artifact_location=str(home.mlflow / "artifacts"),
             say=say,
         )
+
+
+def tracking_uri(home: Home) -> str:
+    """The MLflow that is named in the environment, else the one in the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.mlflow / 'mlflow.db'}"
+
+
+def tracking_stores(uri: str, folder: Path) -> tuple[str, ...]:
+    """Where a model is looked for: `uri`, then what plain MLflow writes into the folder it is used in, where that is."""
+    usual = {folder / "mlflow.db": f"sqlite:///{folder / 'mlflow.db'}", folder / "mlruns": (folder / "mlruns").as_uri()}
+    return tuple(dict.fromkeys((uri, *(store for path, store in usual.items() if path.exists()))))
 
 
 def recipe_digest(project: Project, params: Mapping[str, Any]) -> str:

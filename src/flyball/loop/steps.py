@@ -21,7 +21,7 @@ from flyball.engine.bundle import write_bundle
 from flyball.engine.contract import Contract, Kind, Task
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.graph_file import is_graph
-from flyball.engine.infer import infer_contract, kind_of_labels, labels_in
+from flyball.engine.infer import class_text, infer_contract, kind_of_labels, labels_in
 from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
@@ -253,15 +253,6 @@ def _newer_than(rows: pd.DataFrame, end: str | None, names: ModelNames) -> pd.Da
     if end is None or names.timestamp is None:
         return rows
     return rows[_time(rows, names) >= moment(end)]
-
-
-def class_text(value: Any) -> str:
-    """A class as text, so that 1, 1.0, True in a table and "1" in flyball.toml can meet."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(int(value))
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDArray[np.float64]:

@@ -28,7 +28,7 @@ from flyball.rollout import book, evidence, move
 from flyball.rollout.state import next_move
 from flyball.stats.names import GREATER_IS_BETTER
 from flyball.store import moment
-from flyball.store.outbox import delivered
+from flyball.store.outbox import Event, delivered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +109,9 @@ def _roll(site: Site, now: datetime) -> str | None:
 
 def _govern(site: Site, now: datetime) -> Release | None:
     asked = requested_retrains(site)
+    if asked and site.project.model.adopted:
+        _no_pipeline(site, asked, now)
+        return None
     if asked:
         with site.database.write() as tx:
             wanted = release.begin(
@@ -147,6 +150,24 @@ def _govern(site: Site, now: datetime) -> Release | None:
             tx, site, now=now, reason=ruling.signal.trigger, why=ruling.reason, window=Window(start=None, end=now)
         )
     return _carried_out(site, lambda: release.carry_out(site, run, now=now))
+
+
+def _no_pipeline(site: Site, asked: list[Event], now: datetime) -> None:
+    """A wish that nobody can fulfil is answered, once."""
+    with site.database.write() as tx:
+        for event in asked:
+            decisions.decide(
+                tx,
+                model=site.model,
+                at=now,
+                kind="retrain",
+                subject="manual",
+                verdict="hold",
+                reason=f"{wishes([event])}; not retrained: {release.NO_PIPELINE.format(model=site.model)}",
+                evidence=dict(event.payload),
+                dedup=f"retrain:{site.model}:manual:{event.payload.get('id')}",
+            )
+            delivered(tx, event, at=now)
 
 
 def _carried_out(site: Site, work: Callable[[], Release]) -> Release | None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version as distribution_version
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unless somebody asks for it
@@ -33,7 +34,8 @@ from flyball.registry.aliases import moved, wanted
 configure_mappers()
 warn_dependency_requirement_mismatches(["numpy"])
 
-_LIMIT = 500
+#: of the texts that MLflow keeps.
+LIMIT = 500
 
 
 def track(
@@ -54,15 +56,16 @@ def track(
     client.log_batch(
         identity,
         metrics=[Metric(key, float(value), now_ms, 0) for key, value in values["metrics"].items()],
-        params=[Param(key, str(value)[:_LIMIT]) for key, value in values["params"].items()],
-        tags=[RunTag(key, str(value)[:_LIMIT]) for key, value in values["tags"].items()],
+        params=[Param(key, str(value)[:LIMIT]) for key, value in values["params"].items()],
+        tags=[RunTag(key, str(value)[:LIMIT]) for key, value in values["tags"].items()],
     )
     saved = _saved(model, run, values["requirements"])
     client.log_artifacts(identity, str(saved), "model")
-    shutil.rmtree(saved)
+    if saved.is_relative_to(run.folder):
+        shutil.rmtree(saved)
     client.log_artifacts(identity, str(run.path / bundle), "bundle")
     client.set_terminated(identity)
-    _ensure_model(client, name)
+    ensure_model(client, name)
     version = client.create_model_version(
         name, f"{tracked.info.artifact_uri}/model", run_id=identity, tags={"flyball.run": run.id, **values["tags"]}
     )
@@ -103,7 +106,7 @@ def _run(client: MlflowClient, experiment: str, run: str) -> Any:
     return found[0] if found else client.create_run(experiment, tags={"flyball.run": run}, run_name=run)
 
 
-def _ensure_model(client: MlflowClient, name: str) -> None:
+def ensure_model(client: MlflowClient, name: str) -> None:
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -113,6 +116,8 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 def _saved(model: Any, run: RunContext, requirements: list[str]) -> Any:
     """The model in its MLflow flavour, in the run's folder."""
+    if isinstance(model, Path) and model.is_dir():
+        return model  # it came in its flavour
     folder = run.folder / "mlflow-model"
     with warnings.catch_warnings():
         # mlflow warns about pickle and about its own defaults; both are chosen here on purpose.

@@ -43,7 +43,7 @@ def build_project(directory: Path, values: Values, steps: Steps) -> Project:
         directory=directory,
         model=model,
         pipeline=PipelineSettings(**{**values["pipeline"], "holdout": holdout}),
-        gate=_gate(values, steps, model.primary_metric, holdout),
+        gate=_gate(values, steps, model.primary_metric, compared=holdout is not None or model.adopted),
         rollout=RolloutSettings(**{**_only(values["rollout"], RolloutSettings), "strategy": _strategy(values)}),
         outcomes=_outcomes(values["outcomes"]),
         monitor=_monitor(values["monitor"]),
@@ -80,12 +80,13 @@ def _model(values: Mapping[str, Any]) -> ModelSettings:
     )
 
 
-def _gate(values: Values, steps: Steps, primary: str, holdout: str | None) -> GateSettings:
+def _gate(values: Values, steps: Steps, primary: str, *, compared: bool) -> GateSettings:
+    """`compared`: whether there are rows to compare versions on, held out by a step or given at an adoption."""
     gate = values["gate"]
     better = ">" if GREATER_IS_BETTER[primary] else "<"
     margin = f" - {MARGIN[primary]}" if primary in MARGIN else ""
-    change = [f"{primary} {better} champion.{primary}"] if holdout else []
-    refresh = [f"{primary} {better}= champion.{primary}{margin}"] if holdout else []
+    change = [f"{primary} {better} champion.{primary}"] if compared else []
+    refresh = [f"{primary} {better}= champion.{primary}{margin}"] if compared else []
     return GateSettings(
         change=_rules(gate["change"], change),
         refresh=_rules(gate["refresh"], refresh),

@@ -40,6 +40,8 @@ def _all(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Pr
     yield from _outcomes(values)
     yield from _false_alarms(values)
     yield from _alerts(values)
+    if values["model"]["adopted"]:
+        yield from _adopted(values)
     if steps:
         yield from _step_names(values, steps)
         yield from _refit(values, steps)
@@ -64,6 +66,29 @@ def refit_obstacle(values: Values, steps: Steps) -> str | None:
     if not any("run" in step.given for step in steps if step.name in reaching):
         return f"no step up to {model} takes `run`, so none can tell: take `run` and use flyball.split, or write refit = false"
     return None
+
+
+def _adopted(values: Values) -> Iterator[Problem]:
+    """Without a pipeline nothing can be trained: what asks for it would be ignored."""
+    pipeline, retrain = values["pipeline"], values["retrain"]
+    message = (
+        "needs a pipeline, and this model is adopted: write pipeline.py and take [model] adopted out, or leave this out"
+    )
+    asked = {
+        ("pipeline", "schedule"): pipeline["schedule"] is not None,
+        ("pipeline", "holdout"): pipeline["holdout"] is not None,
+        ("pipeline", "module"): pipeline["module"] != "pipeline",
+        ("pipeline", "model"): pipeline["model"] != "train",
+        ("pipeline", "params"): bool(pipeline["params"]),
+        ("retrain", "on"): bool(retrain["on"]),
+        ("retrain", "new_rows"): retrain["new_rows"] is not None,
+        ("retrain", "performance"): retrain["performance"] is not None,
+        ("retrain", "budget"): retrain["budget"] is not None,
+        ("gate", "refit"): bool(values["gate"]["refit"]),
+    }
+    for (section, key), is_asked in asked.items():
+        if is_asked:
+            yield _at(section, key, message=message)
 
 
 def _rollout(values: Values) -> Iterator[Problem]:

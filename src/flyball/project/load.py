@@ -27,7 +27,11 @@ def load_project(directory: Path | str) -> Project:
     values, refused = read_document(document)
     lines = lines_of(text)
     module: str = values["pipeline"]["module"]
-    steps, findings = _read_pipeline(folder, module, _line(lines, ("pipeline", "module")))
+    steps: tuple[StepDeclaration, ...] = ()
+    if values["model"]["adopted"]:
+        findings = _beside_adopted(folder, module, _line(lines, ("model", "adopted")))
+    else:
+        steps, findings = _read_pipeline(folder, module, _line(lines, ("pipeline", "module")))
     crossed = cross_checks(values, steps, frozenset(problem.path for problem in refused))
     findings += [_finding(problem, lines) for problem in (*refused, *crossed)]
     if findings:
@@ -45,7 +49,12 @@ def check_project(directory: Path | str) -> tuple[Finding, ...]:
 
 
 def load_steps(project: Project) -> tuple[StepDeclaration, ...]:
-    """The steps of a loaded project as its module declares them now, in the order of its text; ProjectError if it broke since."""
+    """The steps of a loaded project as its module declares them now, in the order of its text; ProjectError if it broke since.
+
+    None of a model that is adopted.
+    """
+    if project.model.adopted:
+        return ()
     steps, findings = _read_pipeline(project.directory, project.pipeline.module, None)
     if findings:
         raise ProjectError(_sorted(findings))
@@ -97,6 +106,16 @@ def _read_pipeline(folder: Path, module: str, line: int | None) -> tuple[tuple[S
     steps, faults = read_steps(source)
     faults = faults or problems(steps)
     return () if faults else steps, [Finding(file=name, line=at, message=message) for at, message in faults]
+
+
+def _beside_adopted(folder: Path, module: str, line: int | None) -> list[Finding]:
+    """A pipeline that lies beside an adopted model would never run."""
+    name = f"{module.replace('.', '/')}.py"
+    if not (folder / name).exists():
+        return []
+    place = label(("model", "adopted"))
+    message = f"{place}: there is a {name} too; take `adopted` out to train by it, or remove the file"
+    return [Finding(file=SETTINGS, line=line, message=message)]
 
 
 def _finding(problem: Problem, lines: Mapping[Place, int]) -> Finding:

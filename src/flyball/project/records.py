@@ -29,6 +29,8 @@ class ModelSettings:
     #: None = every column of the training table but target, key and timestamp.
     features: tuple[str, ...] | None
     primary_metric: str
+    #: whether its versions come by `flyball adopt` alone: then there is no pipeline, and nothing can be retrained.
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

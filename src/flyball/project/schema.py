@@ -70,6 +70,7 @@ SCHEMA: dict[str, Shape] = {
         "timestamp": Key(reader=read.text),
         "features": Items(reader=read.text, unique=True, empty=False),
         "primary_metric": Key(reader=read.text),
+        "adopted": Key(reader=read.flag, default=False),
     },
     "pipeline": {
         "module": Key(reader=read.module, default="pipeline"),

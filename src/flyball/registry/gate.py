@@ -120,10 +120,11 @@ def sentence(verdict: Verdict) -> str:
         item for item in verdict.results if item.difference is not None
     ]
     words = "passed" if verdict.passed else "refused"
+    caveat = f" ({verdict.caveat})" if verdict.caveat else ""
     if not telling:
         rules = f"{len(verdict.results)} rules hold" if verdict.results else "no rule applies"
-        return f"{words}: {rules} on {verdict.rows:,} held-out rows ({verdict.occasion} version)"
-    return f"{words}: " + "; ".join(item.why for item in telling)
+        return f"{words}: {rules} on {verdict.rows:,} held-out rows ({verdict.occasion} version){caveat}"
+    return f"{words}: " + "; ".join(item.why for item in telling) + caveat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

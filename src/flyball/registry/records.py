@@ -37,6 +37,9 @@ class Lineage:
     #: the model that faced the gate when this one is its refit: folder and digest of that bundle.
     gated_twin: Mapping[str, str] | None
     mlflow_run: str | None
+    #: of a version that was not trained here: source, flavour, digest of its files, the reference table with its digest,
+    #: and `seen`: whether it was trained on those rows, "unknown" or "no". None: trained by its run.
+    adopted: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +112,5 @@ class Verdict:
     results: tuple[RuleResult, ...]
     passed: bool
     at: datetime
+    #: what must be known of the rows to judge by the verdict; None: the candidate did not see them.
+    caveat: str | None = None
