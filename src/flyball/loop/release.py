@@ -194,8 +194,9 @@ def _adopt(attempt: Attempt) -> Release:
     about = {name: str(run.params[name]) for name in ("source", "reference", "reference_sha256", "seen")}
     attempt = replace(attempt, adopted={**about, "flavour": found["flavour"], "digest": found["digest"]})
     checkpoint("candidate-made")
-    held_out, stand_in = _held_out(attempt, made)
-    verdict = _judge(attempt, candidate, held_out)
+    # Nobody knows what it was trained on, so nothing is said of rows it may have seen.
+    held_out, stand_in, checked = _held_out(attempt, made, {**candidate, "seen": None})
+    verdict = _judge(attempt, candidate, held_out, checked)
     verdict = replace(verdict, caveat=None if unseen else MAY_HAVE_SEEN)
     checkpoint("judged")
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, candidate))
