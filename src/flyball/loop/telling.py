@@ -10,6 +10,7 @@ from flyball.loop.alerts import deliver, end_alert, open_alert, open_evidence
 from flyball.loop.site import Site
 from flyball.pipeline.step import RunContext, Window
 from flyball.pipeline.task import Task
+from flyball.registry import names
 from flyball.registry.versions import versions
 from flyball.serving import episodes
 from flyball.store import Event, new_id, utcnow
@@ -109,12 +110,20 @@ def _project_aliases(site: Site, now: datetime) -> None:
         seed=0,
     )
     stages = {str(item.number): item.stage for item in versions(site.database, site.model)}
+    told = [event for event in _mine(site) if event.kind == "aliases"]
+    deleted = sorted({name for event in told for name in event.payload.get("deleted", ())})
     task = Task(
         name="aliases",
         target="flyball.loop.tracking:project_aliases",
         inputs={},
         given=(),
-        constants={"name": site.model, "uri": site.tracking_uri, "stages": stages},
+        constants={
+            "name": site.model,
+            "uri": site.tracking_uri,
+            "stages": stages,
+            "free": names.numbers(site.database, site.model),
+            "deleted": deleted,
+        },
         context=context,
         log=site.home.runs / f"{site.model}.aliases.log",
     )

@@ -72,12 +72,16 @@ def track(
     return {"run": identity, "version": int(version.version)}
 
 
-def project_aliases(name: str, uri: str, stages: Mapping[str, str]) -> dict[str, Any]:
-    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage."""
+def project_aliases(
+    name: str, uri: str, stages: Mapping[str, str], free: Mapping[str, int], deleted: list[str]
+) -> dict[str, Any]:
+    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage, `free` alias ->
+    version, `deleted` the aliases that were taken away here.
+    """
     client = MlflowClient(uri, uri)
-    ours = wanted({int(number): stage for number, stage in stages.items()})
+    ours = wanted({int(number): stage for number, stage in stages.items()}, free)
     have = {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
-    for alias, (should, _) in moved(ours, have).items():
+    for alias, (should, _) in moved(ours, have, deleted).items():
         if should is None:
             client.delete_registered_model_alias(name, alias)
         else:
