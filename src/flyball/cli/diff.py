@@ -1,19 +1,23 @@
-"""`flyball diff A B`: what differs between two versions, and what is the same."""
+"""`flyball diff A B`: what differs between two versions, what is the same, and how both answer the same rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.show import put, table
+from flyball.cli.recipes import CodeDifference, code_difference
+from flyball.cli.show import cell, fields, printable, put, table
 from flyball.registry.codec import plain
 from flyball.registry.records import Version
 from flyball.registry.versions import find, models, parse_reference
+
+if TYPE_CHECKING:
+    from flyball.cli.compared import Behaviour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +37,25 @@ class Difference:
 @at_place
 @json_option
 def diff(place: Place, a: str, b: str, as_json: bool) -> None:
-    """What differs between two versions: parameters, data, code, metrics, environment."""
+    """What differs between two versions: parameters, data, code, metrics, environment; and how both answer the same rows."""
+    from flyball.cli.compared import behaviour  # pandas and onnxruntime: `--help` does without
+
     database = open_home(place)
     first = find(database, *parse_reference(a))
     # A second name without a model's is a version of the first one's model.
     second = find(database, *(parse_reference(b) if "@" in b or b in models(database) else (first.model, b)))
     found = differences(first, second)
-    document = {"a": _name(first), "b": _name(second), "differences": [plain(item) for item in found]}
-    put(document, render(first, second, found), as_json=as_json)
+    code = code_difference(place.home.runs / first.lineage.run, place.home.runs / second.lineage.run)
+    behaves = behaviour(place.home, database, first, second)
+    document = {
+        "a": _name(first),
+        "b": _name(second),
+        "differences": [plain(item) for item in found],
+        "code": plain(code) if code else None,
+        "behaviour": plain(behaves),
+    }
+    parts = (render(first, second, found), render_code(code), render_behaviour(first, second, behaves))
+    put(document, "\n\n".join(part for part in parts if part), as_json=as_json)
 
 
 def differences(a: Version, b: Version) -> list[Difference]:
@@ -63,6 +78,38 @@ def render(a: Version, b: Version, found: list[Difference]) -> str:
     same = [section for section in SECTIONS if section not in {item.section for item in found}]
     text = table(("", "", _name(a), _name(b)), rows, empty=f"{_name(a)} and {_name(b)} do not differ")
     return text if not (found and same) else f"{text}\nthe same: {', '.join(same)}"
+
+
+def render_code(code: CodeDifference | None) -> str:
+    """The unified diff; nothing where the digests in the table must do."""
+    if code is None or not code.lines:
+        return ""
+    more = [f"… {code.left_out:,} more lines"] if code.left_out else []
+    return "\n".join([*(printable(line.expandtabs()) for line in code.lines), *more])
+
+
+def render_behaviour(a: Version, b: Version, found: Behaviour) -> str:
+    """How far apart the answers are, and the rows where they are furthest."""
+    if found.agreement is None:
+        return f"behaviour on the same rows: not known; {printable(str(found.why))}"
+    share = found.agreement.class_changes
+    told = fields(
+        [
+            ("rows", found.agreement.rows),
+            ("mean difference", found.agreement.mean_difference),
+            ("max difference", found.agreement.max_difference),
+            ("class changes", None if share is None else f"{share:.2%} of the rows"),
+            ("correlation", found.agreement.correlation),
+        ]
+    )
+    parts = [f"behaviour on {found.source}", told]
+    if found.worst:
+        names = list(found.worst[0].values)
+        rows = [(item.row, item.difference, item.a, item.b, *item.values.values()) for item in found.worst]
+        parts.append(table(("ROW", "APART", _name(a), _name(b), *names), rows))
+    if found.hidden:
+        parts.append(f"not shown, by [columns]: {', '.join(map(cell, found.hidden))}")
+    return "\n".join(parts)
 
 
 def _facts(version: Version) -> Iterator[tuple[tuple[str, str], Any]]:

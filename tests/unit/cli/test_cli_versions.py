@@ -12,8 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from flyball.cli.diff import differences
+from flyball.cli.lineage import Known
 from flyball.cli.lineage import render as tree
 from flyball.cli.main import main
+from flyball.cli.origin import Traffic, periods
+from flyball.dashboard.records import Tenure
 from tests.unit.cli.conftest import Told, a_verdict, a_version, day
 
 
@@ -182,7 +185,32 @@ def test_diff_names_what_two_versions_do_not_share(told: Told) -> None:
         ("code", "uncommitted changes"),
         ("metrics", "auc"),
     ]
-    assert told("diff", "flight-delay@1", "2").stdout.endswith("the same: environment\n")
+    assert "\nthe same: environment\n" in told("diff", "flight-delay@1", "2").stdout
+
+
+def test_diff_says_why_the_answers_cannot_be_compared(told: Told) -> None:
+    """These versions have no bundles: no number is made up, and the rest is told."""
+    found = answered(told, "diff", "flight-delay@1", "2")
+    assert (found["behaviour"]["agreement"], found["code"]) == (None, None)
+    assert "runs/run1/bundle: manifest.json is missing" in found["behaviour"]["why"]
+    last = told("diff", "flight-delay@1", "2").stdout.splitlines()[-1]
+    assert last.startswith("behaviour on the same rows: not known; bundle ")
+
+
+def test_diff_shows_the_lines_of_files_that_both_runs_kept(told: Told) -> None:
+    """As a unified diff; what a file writes cannot reach the terminal."""
+    for run, trees in (("run1", "200"), ("run2", "400\x1b[2J")):
+        folder = told.home.runs / run / "recipe"
+        folder.mkdir(parents=True)
+        (folder / "pipeline.py").write_text(f"def train():\n\treturn {trees}\n")
+        (folder / "same.py").write_text("x = 1\n")
+        (folder / "changes.diff").write_text(run)
+    text = told("diff", "flight-delay@1", "2").stdout
+    assert (
+        "\n\n--- a/pipeline.py\n+++ b/pipeline.py\n@@ -1,2 +1,2 @@\n def train():\n"
+        "-       return 200\n+       return 400 [2J\n\nbehaviour"
+    ) in text
+    assert answered(told, "diff", "flight-delay@1", "2")["code"]["left_out"] == 0
 
 
 def test_a_fact_that_only_one_version_has_is_a_difference() -> None:
@@ -193,19 +221,72 @@ def test_a_fact_that_only_one_version_has_is_a_difference() -> None:
 
 
 def test_lineage_leads_from_the_data_to_who_put_it_live(told: Told) -> None:
-    """A tree of what a version is made of, its ancestors last."""
+    """A tree in the order of its life, its ancestors last; what is not known is not drawn, or said."""
     found = answered(told, "lineage", "flight-delay@3")
     assert [item["number"] for item in found["ancestors"]] == [2, 1]
     text = told("lineage", "flight-delay@2").stdout
-    assert text.splitlines()[0] == "flight-delay v2  flight-delay-20130402-22222222-lgbm  (production)"
-    assert f"49,211 rows, 2013-01-01 12:00Z .. 2013-04-02 12:00Z, digest {'2' * 64}" in text
-    assert "environment  python 3.11.7, lightgbm 4.5.0, Linux x86_64, 2 cores" in text
-    assert text.splitlines()[-1].split() == ["└─", "after", "v1"]
+    assert text == (
+        "flight-delay v2  flight-delay-20130402-22222222-lgbm  (production)\n"
+        f"├─ data       49,211 rows, 2013-01-01 12:00Z .. 2013-04-02 12:00Z, digest {'2' * 64}\n"
+        "├─ run        run2, 2013-04-02 12:00Z, drift\n"
+        f"│  ├─ recipe       digest {'a' * 64}, commit c0ffee, files changed since\n"
+        "│  ├─ parameters   seed 7, trees 400\n"
+        "│  ├─ environment  2 packages, python 3.11.7, lightgbm 4.5.0\n"
+        "│  └─ hardware     Linux x86_64, 2 cores\n"
+        f"├─ candidate  digest {'d' * 64}\n"
+        "│  └─ metrics  auc 0.710 [0.680, 0.720]\n"
+        "├─ gate       passed on 6,402 held-out rows, against v1: 1 rule holds\n"
+        "├─ refit      none: the candidate itself\n"
+        f"├─ v2         runs/run2/bundle, digest {'d' * 64}\n"
+        "│  └─ files  manifest.json cannot be read there\n"
+        "├─ live       2013-04-02 12:00Z .. now, by flyball: v2 is better beyond chance\n"
+        "├─ traffic    no prediction in the lake\n"
+        "└─ after      v1\n"
+    )
+    assert "├─ live       never\n" in told("lineage", "flight-delay@3").stdout
+
+
+def test_periods_are_joined_where_only_the_shadows_changed() -> None:
+    """v1, then v1 beside a shadow, then v2, then v1 again: two periods."""
+
+    def tenure(version: int, start: str, until: str | None, why: str) -> Tenure:
+        return Tenure(
+            generation=1,
+            version=version,
+            shadow=(),
+            start=day(start),
+            until=day(until) if until else None,
+            who="flyball",
+            why=why,
+        )
+
+    history = [
+        tenure(1, "03-04", None, "back"),
+        tenure(2, "03-03", "03-04", "better"),
+        tenure(1, "03-02", "03-03", "v2 is its shadow"),
+        tenure(1, "03-01", "03-02", "first"),
+    ]
+    assert [(item.start, item.until, item.why) for item in periods(history, 1)] == [
+        (day("03-01"), day("03-03"), "first"),
+        (day("03-04"), None, "back"),
+    ]
+    assert periods(history, 3) == []
 
 
 def test_a_label_cannot_write_to_the_terminal() -> None:
     """Names come from users' files: escape sequences in them are not sent on."""
-    assert "\x1b" not in tree(a_version(1, day("03-01")), [("data", "\x1b[2J")], [])
+    known = Known(
+        version=replace(a_version(1, day("03-01")), label="\x1b[2J"),
+        aliases=(),
+        verdict=None,
+        run=None,
+        steps=(),
+        artifacts=None,
+        live=(),
+        traffic=Traffic(answered=0, first=None, last=None, shadowed=0),
+        ancestors=(),
+    )
+    assert "\x1b" not in tree(known)
 
 
 def test_audit_lists_who_changed_what_newest_first(told: Told) -> None:
