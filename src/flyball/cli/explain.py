@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,14 +11,19 @@ from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.reading import kept_verdict
 from flyball.cli.show import cell, fields, minute, put, span
+from flyball.cli.versions import commit, parameters
 from flyball.dashboard.reads import history
 from flyball.dashboard.records import Tenure
 from flyball.errors import NotFound
+from flyball.registry import live
 from flyball.registry.codec import plain
 from flyball.registry.records import Verdict, Version
 from flyball.registry.versions import models
 from flyball.registry.versions import version as version_of
-from flyball.store import Home, utcnow
+from flyball.store import Database, Home, utcnow
+
+if TYPE_CHECKING:
+    from flyball.loop.reanswer import Reanswered
 
 
 @click.command()
@@ -26,7 +31,10 @@ from flyball.store import Home, utcnow
 @at_place
 @json_option
 def explain(place: Place, prediction: str, as_json: bool) -> None:
-    """One prediction back to version, digest, data, gate, who put it live, and what came true. ID as `predict` answered it."""
+    """One prediction back to version, digest, data, gate, who put it live, and what came true. ID as `predict` answered it.
+
+    The kept row is asked again of the version that answered it. Exit 1 where it answers otherwise today.
+    """
     database = open_home(place)
     from flyball.journal.carry import carry  # pyarrow: `--help` does without
 
@@ -34,6 +42,7 @@ def explain(place: Place, prediction: str, as_json: bool) -> None:
     row, outcomes, shadows = find_prediction(place.home, models(database), prediction)
     version = version_of(database, row["model"], row["version"])
     verdict = kept_verdict(database, version)
+    again = asked_again(place.home, database, version, row)
     move = next((item for item in history(database, version.model) if item.generation == row["generation"]), None)
     document = {
         "prediction": row,
@@ -42,8 +51,11 @@ def explain(place: Place, prediction: str, as_json: bool) -> None:
         "version": plain(version),
         "verdict": plain(verdict) if verdict else None,
         "deployed": plain(move) if move else None,
+        "again": plain(again),
     }
-    put(document, render(row, outcomes, version, verdict, move), as_json=as_json)
+    put(document, render(row, outcomes, shadows, version, verdict, move, again), as_json=as_json)
+    if again.verdict == "different":
+        raise SystemExit(1)
 
 
 Found = dict[str, Any]
@@ -61,6 +73,24 @@ def find_prediction(home: Home, names: list[str], prediction: str) -> tuple[Foun
     )
 
 
+def asked_again(home: Home, database: Database, version: Version, row: Found) -> Reanswered:
+    """The row's answer today, by the version that answered it then."""
+    from flyball.loop.reanswer import reanswer  # onnxruntime: `explain --help` does without
+
+    then = (item for item in live.history(database, version.model) if item.generation == row["generation"])
+    deployed = next(then, None)
+    return reanswer(home, version, row, dict(deployed.columns) if deployed else {})
+
+
+def told_again(again: Reanswered) -> str:
+    """`0.18 again, equal to the bit`, or how far from it, or why nobody can tell."""
+    if again.verdict == "cannot be told":
+        return f"cannot be asked again: {again.why}"
+    if again.verdict == "equal":
+        return f"{cell(again.now)} again, equal to the bit"
+    return f"{cell(again.now)} now: {again.verdict} (by {again.difference:.3g}, {again.tolerance:g} is allowed)"
+
+
 def _rows(home: Home, model: str, view: str, prediction: str) -> list[Found]:
     from flyball.journal.lake import connect  # DuckDB and pyarrow: `explain --help` does without
 
@@ -69,7 +99,15 @@ def _rows(home: Home, model: str, view: str, prediction: str) -> list[Found]:
         return list(lake.sql(sql, params=[prediction]).to_arrow_table().to_pylist())
 
 
-def render(row: Found, outcomes: list[Found], version: Version, verdict: Verdict | None, move: Tenure | None) -> str:
+def render(
+    row: Found,
+    outcomes: list[Found],
+    shadows: list[Found],
+    version: Version,
+    verdict: Verdict | None,
+    move: Tenure | None,
+    again: Reanswered,
+) -> str:
     """Asked, answered, by what, from what, let in by whom, and what came true."""
     lineage = version.lineage
     asked = ", ".join(f"{name} {cell(value)}" for name, value in row["features"].items())
@@ -82,6 +120,8 @@ def render(row: Found, outcomes: list[Found], version: Version, verdict: Verdict
             ("asked", f"{minute(row['timestamp'])}: {asked}"),
             ("key", row["key"]),
             ("answered", row["prediction"]),
+            ("again", told_again(again)),
+            ("shadows", "; ".join(f"v{item['version']} said {cell(item['prediction'])}" for item in shadows) or None),
             ("latency", f"{row['latency_ms']:.3g} ms"),
             ("version", f"{version.model} v{version.number}  {version.label}, as {row['variant']}"),
             ("digest", version.digest),
@@ -89,6 +129,7 @@ def render(row: Found, outcomes: list[Found], version: Version, verdict: Verdict
                 "data",
                 f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}, digest {lineage.data_digest}",
             ),
+            ("made by", f"run {lineage.run[:12]}, commit {commit(version) or 'none'}, {parameters(version)}"),
             ("gate", f"{passed}: {'; '.join(item.why for item in verdict.results) or 'no rule'}" if verdict else None),
             ("live", f"since {minute(move.start)}, by {move.who}: {move.why}" if move else None),
             ("came true", told or "not known yet"),

@@ -35,6 +35,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "at": ("Versions", "flyball.cli.versions:at", "Which version was live at a time."),
     "why": ("Versions", "flyball.cli.why:why", "Why a version is what it is: verdict, decisions, moves."),
     "lineage": ("Versions", "flyball.cli.lineage:lineage", "Where a version comes from, as a tree."),
+    "reproduce": (
+        "Versions",
+        "flyball.cli.reproduce:reproduce",
+        "Train a version again from what was kept, and compare.",
+    ),
     "explain": ("Versions", "flyball.cli.explain:explain", "One prediction back to version, data, gate, who."),
     "gate": ("Versions", "flyball.cli.why:gate", "The gate's verdict on a version; exit 3 if refused."),
     "audit": ("Versions", "flyball.cli.versions:audit", "Who changed what, when, from what to what, why."),
@@ -70,7 +75,6 @@ LATER: dict[str, str] = {
     "backtest": "`flyball monitor MODEL` shows what was judged",
     "replay": "`flyball predict MODEL@REF IN OUT` scores a file",
     "silence": "`[alerts]` routes say who hears what",
-    "reproduce": "`flyball lineage MODEL@REF` names data, commit, parameters and environment",
     "gc": "old runs lie in the home's `runs/`",
     "export": "`flyball up` and `flyball serve` run on one machine",
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from flyball.loop.site import Site, recipe_digest
+from flyball.loop.recipe import recipe_digest
+from flyball.loop.site import Site
 from flyball.pipeline.artifact import Artifact, load
 from flyball.pipeline.execute import StepCall, context_of, execute
 from flyball.pipeline.runs import RunRecord
@@ -69,7 +70,7 @@ class Attempt:
         """Digest of the recipe: another one is a change, the same a refresh."""
         if self.adopted is not None:
             return self.adopted["digest"]
-        return recipe_digest(self.site.project, self.run.params)
+        return recipe_digest(self.site.project, self.run.params, self.site.workers.modules())
 
 
 def names_of(site: Site, run: RunRecord) -> ModelNames:

@@ -8,7 +8,9 @@ from typing import Any
 
 from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.attempt import Attempt, Release
-from flyball.loop.site import Site, environment, git_state, hardware
+from flyball.loop.recipe import environment, git_state, hardware
+from flyball.loop.site import Site
+from flyball.loop.sources import kept_sources
 from flyball.pipeline.runs import RunRecord, finish_run
 from flyball.registry import approvals, chain, decisions, gate, holds
 from flyball.registry.codec import plain
@@ -174,6 +176,7 @@ def version_of(
             gated_twin=twin,
             mlflow_run=tracked["run"],
             adopted=attempt.adopted,
+            sources=kept_sources(site.home.runs / run.id),
         ),
         stage="none",
     )

@@ -16,10 +16,12 @@ from flyball.errors import FlyballError, Mistake
 from flyball.loop import evidence, plan, registering
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
+from flyball.loop.recipe import keep_recipe
 from flyball.loop.site import Site, tracking_stores
+from flyball.loop.sources import SOURCES, sources
 from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.execute import StepCall
-from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
+from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, steps_of, take_over
 from flyball.pipeline.step import Window
 from flyball.project.steps import order
 from flyball.registry import gate, live
@@ -28,6 +30,7 @@ from flyball.registry.records import RuleResult, Verdict, Version
 from flyball.registry.versions import label_of, version, versions
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Transaction
+from flyball.store.files import write_json
 
 #: where a release can die, besides the steps' own transitions.
 TRANSITIONS = ("run-created", "candidate-made", "judged", "refitted", "tracked", "registered")
@@ -125,11 +128,20 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
         else:
             pipeline = site.project.pipeline
             steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
+            _keep(site, run)
             release = _release(Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
         _record_failure(site, run, error)
         raise
     return replace(release, seconds=time.monotonic() - began)
+
+
+def _keep(site: Site, run: RunRecord) -> None:
+    """What the run is made with: the recipe that is imported now, and the data files as they were before a step was done."""
+    folder = site.home.runs / run.id
+    keep_recipe(folder, site.project.directory, site.workers.modules())
+    if not any(step.status == "done" for step in steps_of(site.database, run.id)):
+        write_json(folder / SOURCES, sources(site.project.directory, site.project.pipeline.source))
 
 
 def _release(attempt: Attempt) -> Release:

@@ -60,8 +60,8 @@ def bundle(
     judged against; what a refit will replace needs none. `engine` and `tolerance`: as `[serving]` of the project says.
     """
     names = run.model
-    rows = _frame(table, "the model step's input")
-    held_out = _frame(holdout, "the held-out table") if holdout is not None else rows.iloc[:0]
+    rows = frame_of(table, "the model step's input")
+    held_out = frame_of(holdout, "the held-out table") if holdout is not None else rows.iloc[:0]
     trained, end = _trained_rows(rows, held_out, run)
     if trained.empty:
         raise Mistake(
@@ -141,7 +141,7 @@ def score(
     serving path came out (`replay`), and how well each feature foretells the target alone.
     """
     names = run.model
-    rows = _frame(holdout, "the held-out table")
+    rows = frame_of(holdout, "the held-out table")
     rows = rows[rows[names.target].notna()]
     chosen, used = -1, rows
     for index, item in enumerate(champions):
@@ -152,7 +152,7 @@ def score(
     engine = load_engine(run.path / candidate["bundle"], candidate["digest"])
     found: dict[str, Any] = {
         "y": _truth(used, engine.contract, names),
-        "candidate": _scores(engine, used),
+        "candidate": scores_of(engine, used),
         "champion": np.empty(0),
         "clusters": _clusters(used, names, cluster, timezone),
         "times": _microseconds(used, names),
@@ -169,7 +169,7 @@ def score(
         found[SLICE + column] = cut(used[column])
     if chosen >= 0:
         item = champions[chosen]
-        found["champion"] = _scores(load_engine(Path(item["folder"]), item["digest"]), used)
+        found["champion"] = scores_of(load_engine(Path(item["folder"]), item["digest"]), used)
     return found
 
 
@@ -178,8 +178,8 @@ def agree(refitted: Mapping[str, Any], twin: Mapping[str, Any], rows: Any, run: 
 
     `rows`: the held-out table, else the table both were fitted on. Answers the mean absolute difference.
     """
-    asked = _frame(rows, "the table of rows to compare on").tail(PARITY_ROWS)
-    both = [_scores(load_engine(run.path / item["bundle"], item["digest"]), asked) for item in (refitted, twin)]
+    asked = frame_of(rows, "the table of rows to compare on").tail(PARITY_ROWS)
+    both = [scores_of(load_engine(run.path / item["bundle"], item["digest"]), asked) for item in (refitted, twin)]
     difference = float(np.mean(np.abs(both[0] - both[1])))
     if run.model.task != "regression" and difference > MAX_DISAGREEMENT:
         raise Mistake(
@@ -216,7 +216,7 @@ def data_digest(table: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _frame(value: Any, what: str) -> pd.DataFrame:
+def frame_of(value: Any, what: str) -> pd.DataFrame:
     """The table as pandas; of several results the first that is a table."""
     for item in value if isinstance(value, (tuple, list)) else (value,):
         if isinstance(item, pd.DataFrame):
@@ -268,7 +268,7 @@ def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDA
     return np.asarray(meaning)[codes]
 
 
-def _scores(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+def scores_of(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Shape (n,) or, multiclass, (n, classes)."""
     answer = engine.predict(columns_from_frame(engine.contract, rows))
     if engine.contract.task == "multiclass":

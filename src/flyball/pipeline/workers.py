@@ -102,6 +102,13 @@ class StepWorkers:
             for step in self._imported["steps"]
         )
 
+    def modules(self) -> dict[str, Path]:
+        """The project's own files that were imported: path relative to its directory -> file."""
+        self.ready()
+        assert self._imported is not None
+        files = (Path(file) for file in self._imported["sources"])
+        return {file.relative_to(self._directory).as_posix(): file for file in files}
+
     def run(self, task: Task, timeout_s: float | None = None) -> Outcome:
         """Run one task to its end; timeout_s: seconds after which it is killed."""
         assert not self._running

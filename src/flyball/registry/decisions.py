@@ -11,7 +11,7 @@ import orjson
 from flyball.registry import chain
 from flyball.store import Database, Row, Transaction, moment, stamp, utcnow
 
-Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "run"]
+Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "run", "reproduce"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

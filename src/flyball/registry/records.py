@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ class Lineage:
     #: of a version that was not trained here: source, flavour, digest of its files, the reference table with its digest,
     #: and `seen`: whether it was trained on those rows, "unknown" or "no". None: trained by its run.
     adopted: Mapping[str, str] | None = None
+    #: the data files of `[pipeline] source` -> their `sha256`, and what DVC says of them: dvc, md5, state, revision.
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,14 @@ def test_serve_answers_takes_outcomes_and_ends_at_ctrl_c(site: Site, tmp_path: P
     assert (told["prediction"]["version"], told["prediction"]["features"]["visits"]) == (1, 2.0)
     assert told["deployed"]["why"] == "the first version"
     assert [item["number"] for item in told["outcomes"]] == [1.0]
+    assert {name: told["again"][name] for name in ("verdict", "then", "now", "difference")} == {
+        "verdict": "equal",
+        "then": 0.5,
+        "now": 0.5,
+        "difference": 0.0,
+    }
     text = site("explain", answer.ids[0]).stdout
+    assert "again      0.5 again, equal to the bit" in text
     assert "version    churn v1  churn-1, as " in text
     assert "came true  label 1 at" in text
 
