@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.show import put, table
+from flyball.cli.show import printable, put, table
 from flyball.registry.codec import plain
 from flyball.registry.records import Version
 from flyball.registry.versions import find, models, parse_reference
+
+if TYPE_CHECKING:
+    from flyball.loop.behaviour import Behaviour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +33,53 @@ class Difference:
 @click.command()
 @click.argument("a", metavar="MODEL@REF")
 @click.argument("b", metavar="[MODEL@]REF")
+@click.option("--facts-only", is_flag=True, help="Do not ask the two versions; compare what is known of them.")
 @at_place
 @json_option
-def diff(place: Place, a: str, b: str, as_json: bool) -> None:
-    """What differs between two versions: parameters, data, code, metrics, environment."""
+def diff(place: Place, a: str, b: str, facts_only: bool, as_json: bool) -> None:
+    """What differs between two versions: parameters, data, code, metrics, environment; and how they answer the same rows."""
     database = open_home(place)
     first = find(database, *parse_reference(a))
     # A second name without a model's is a version of the first one's model.
     second = find(database, *(parse_reference(b) if "@" in b or b in models(database) else (first.model, b)))
     found = differences(first, second)
-    document = {"a": _name(first), "b": _name(second), "differences": [plain(item) for item in found]}
-    put(document, render(first, second, found), as_json=as_json)
+    document: dict[str, Any] = {
+        "a": _name(first),
+        "b": _name(second),
+        "differences": [plain(item) for item in found],
+    }
+    text = render(first, second, found)
+    if not facts_only:
+        from flyball.loop.behaviour import behaviour, code_changes  # pandas and onnxruntime: `diff --help` does without
+
+        changes = list(code_changes(place.home, first, second))
+        answered = behaviour(database, place.home, first, second)
+        document |= {
+            "code": changes,
+            "behaviour": {"why_not": answered} if isinstance(answered, str) else plain(answered),
+        }
+        text = "\n".join([text, *told_code(changes), told_behaviour(answered)])
+    put(document, text, as_json=as_json)
+
+
+def told_code(changes: list[str]) -> list[str]:
+    """The diff of the recipes, cut where it gets long."""
+    if not changes:
+        return []
+    more = [f"… {len(changes) - LONGEST:,} more lines; --json has them"] if len(changes) > LONGEST else []
+    return ["", *map(printable, changes[:LONGEST]), *more]
+
+
+def told_behaviour(found: Behaviour | str) -> str:
+    """One paragraph on how the two answer the same rows."""
+    if isinstance(found, str):
+        return f"\nno rows to ask both with: {found}"
+    changed = "" if found.changed is None else f"; {found.changed:.2%} of the rows get another class"
+    together = "" if found.correlation is None else f", correlation {found.correlation:.4f}"
+    return (
+        f"\non the same {found.rows:,} held-out rows (run {found.run[:12]}): scores differ by {found.mean_difference:.4f} on "
+        f"average, {found.largest_difference:.4f} at most{together}{changed}"
+    )
 
 
 def differences(a: Version, b: Version) -> list[Difference]:
@@ -53,6 +92,9 @@ def differences(a: Version, b: Version) -> list[Difference]:
         if left.get((section, name)) != right.get((section, name))
     ]
 
+
+#: lines of a code diff that are printed.
+LONGEST = 200
 
 SECTIONS = ("params", "data", "code", "metrics", "environment")
 

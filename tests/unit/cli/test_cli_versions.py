@@ -182,7 +182,7 @@ def test_diff_names_what_two_versions_do_not_share(told: Told) -> None:
         ("code", "uncommitted changes"),
         ("metrics", "auc"),
     ]
-    assert told("diff", "flight-delay@1", "2").stdout.endswith("the same: environment\n")
+    assert told("diff", "flight-delay@1", "2", "--facts-only").stdout.endswith("the same: environment\n")
 
 
 def test_a_fact_that_only_one_version_has_is_a_difference() -> None:
