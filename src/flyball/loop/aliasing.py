@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unless somebody asks for it
 
 from mlflow.tracking import MlflowClient
+from sqlalchemy.orm import configure_mappers
 
 from flyball.registry.aliases import moved, wanted
+
+# What a client loads at its first call, done here, in the process that steps are forked from: each would do it anew.
+for _name in (
+    "alembic.command",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+):
+    import_module(_name)
+configure_mappers()
 
 
 def project_aliases(name: str, uri: str, stages: Mapping[str, str], head: str | None = None) -> dict[str, Any]:

@@ -6,14 +6,13 @@ import argparse
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flyball.errors import FlyballError
+from flyball.loop.projecting import following
 from flyball.loop.site import Site, open_site
-from flyball.loop.telling import deliver_aliases
 from flyball.loop.tick import tick
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.project.load import load_project
@@ -25,8 +24,6 @@ from flyball.store.lease import hold, holder_of, let_go
 
 LEASE = "loop"
 BEAT_S = 10.0
-#: how soon MLflow's aliases follow a move by hand.
-LOOK_S = 0.5
 #: a leader that stops renewing for this long is replaced; longer than a beat, renewed by a thread while a run goes on.
 LEASE_S = 60.0
 
@@ -40,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     watch_parent(stop.set, os.environ)
     home = Home(options.home).made()
     database = open_database(home, os.environ)
-    with told_to_end(stop.set), leading(database, stop), ExitStack() as sites:
+    with told_to_end(stop.set), leading(database, stop), following(home, database), ExitStack() as sites:
         opened: dict[str, Site] = {}
         while not stop.is_set():
             try:
@@ -52,20 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
                 _beat(site)
                 if stop.is_set():
                     break
-            _rest(stop, found)
+            stop.wait(BEAT_S)
     return 0
-
-
-def _rest(stop: threading.Event, sites: list[Site]) -> None:
-    """Until the next beat; what moves by hand meanwhile reaches MLflow at once."""
-    until = time.monotonic() + BEAT_S
-    while not stop.is_set() and (left := until - time.monotonic()) > 0:
-        stop.wait(min(left, LOOK_S))
-        for site in sites:
-            try:
-                deliver_aliases(site, now=utcnow(), again=False)
-            except Exception as error:  # noqa: BLE001  # the next beat says more, and ends no other's
-                _say(f"{site.model}: {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -115,7 +100,7 @@ def _sites(home: Home, database: Database, opened: dict[str, Site], stack: ExitS
 
 def _beat(site: Site) -> None:
     try:
-        tick(site, now=utcnow())
+        tick(site, now=utcnow(), aliases=False)  # `following` does that
     except FlyballError as error:
         _say(f"{site.model}: {error}")
     except Exception as error:  # noqa: BLE001  # one project's trouble must not end the others' loop

@@ -7,17 +7,19 @@ older word overtakes a newer one. What cannot be delivered stays in the outbox.
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from flyball.errors import FlyballError, Unavailable
+from flyball.loop.site import tracking_uri
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.step import ModelNames, RunContext, Window
 from flyball.pipeline.task import Task
 from flyball.pipeline.workers import StepWorkers
-from flyball.registry import chain
+from flyball.registry import chain, live
 from flyball.registry.versions import versions
 from flyball.store import Database, Event, Home, new_id, utcnow
 from flyball.store.lease import hold, holder_of, let_go
@@ -31,6 +33,14 @@ TIMEOUT_S = 60.0
 PATIENCE_S = 20.0
 #: the loop's lease (`loop.process.LEASE`; importing that module loads the whole loop).
 LOOP = "loop"
+
+#: how often the loop looks whether something has moved; and tries again what MLflow could not be told.
+LOOK_S = 0.5
+AGAIN_S = 10.0
+#: what a process imports that does nothing else.
+LIGHT = "flyball.loop.aliasing"
+
+_HERE = threading.Lock()
 
 Checkpoint = Callable[[str], None]
 
@@ -126,24 +136,60 @@ def project(
 def light_workers(home: Home) -> Iterator[StepWorkers]:
     """A process with nothing but MLflow in it, begun at once: it imports while the caller moves."""
     log = home.runs / "aliases.import.log"
-    with StepWorkers(directory=home.path, module="flyball.loop.aliasing", log=log) as workers:
+    with StepWorkers(directory=home.path, module=LIGHT, log=log) as workers:
         workers.warm()
         yield workers
 
 
 @contextmanager
-def _alone(database: Database, model: str, patience_s: float) -> Iterator[None]:
-    """While the block runs, no other process projects this model."""
-    lease, me, deadline = f"aliases:{model}", this_process(), time.monotonic() + patience_s
-    while not hold(database, lease, me, now=utcnow(), for_s=2 * TIMEOUT_S):
-        other = holder_of(database, lease, now=utcnow())
-        if other is not None and not is_alive(other):
-            let_go(database, lease, other)  # killed: nobody need wait for its lease to run out
-        elif time.monotonic() > deadline:
-            raise Unavailable(f"MLflow's aliases of {model} are being set by another process ({other}) for long")
-        else:
-            time.sleep(0.05)
+def following(home: Home, database: Database) -> Iterator[None]:
+    """While the block runs, MLflow follows every model's moves at once, by a thread: a beat may train for an hour."""
+    done = threading.Event()
+
+    def follow() -> None:
+        with StepWorkers(directory=home.path, module=LIGHT, log=home.runs / "aliases.import.log") as workers:
+            again_at = 0.0
+            while not done.wait(LOOK_S):
+                again = time.monotonic() >= again_at
+                again_at = time.monotonic() + AGAIN_S if again else again_at
+                try:
+                    _follow(home, database, workers, again=again)
+                except Exception:  # noqa: BLE001, S110  # the outbox keeps it with the reason; of the database the beats tell
+                    pass
+        database.close()
+
+    thread = threading.Thread(target=follow, name="aliases", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        let_go(database, lease, me)
+        done.set()
+        thread.join()
+
+
+def _follow(home: Home, database: Database, workers: StepWorkers, *, again: bool) -> None:
+    """Tell MLflow what is new; `again`: also what it could not be told before."""
+    if live.newest_generation(database):
+        workers.warm()  # once: what is live will move, and whoever waits for that need not wait for MLflow's import
+    fresh = [item for item in pending(database) if item.kind == "aliases" and (again or not item.attempts)]
+    for model in dict.fromkeys(str(event.payload["model"]) for event in fresh):
+        deliver(home, database, workers, model, uri=tracking_uri(home), now=utcnow())
+
+
+@contextmanager
+def _alone(database: Database, model: str, patience_s: float) -> Iterator[None]:
+    """While the block runs, no other process, and no other thread of this one, projects this model."""
+    lease, me, deadline = f"aliases:{model}", this_process(), time.monotonic() + patience_s
+    with _HERE:
+        while not hold(database, lease, me, now=utcnow(), for_s=2 * TIMEOUT_S):
+            other = holder_of(database, lease, now=utcnow())
+            if other is not None and not is_alive(other):
+                let_go(database, lease, other)  # killed: nobody need wait for its lease to run out
+            elif time.monotonic() > deadline:
+                raise Unavailable(f"MLflow's aliases of {model} are being set by another process ({other}) for long")
+            else:
+                time.sleep(0.05)
+        try:
+            yield
+        finally:
+            let_go(database, lease, me)

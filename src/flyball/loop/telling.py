@@ -16,7 +16,7 @@ from flyball.store.outbox import delivered, failed, pending
 RETRAIN_REQUESTED = "retrain_requested"
 
 
-def deliver_pending(site: Site, *, now: datetime) -> None:
+def deliver_pending(site: Site, *, now: datetime, aliases: bool = True) -> None:
     """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
     silent: dict[str, str] = {}
     _take_journal_events(site)
@@ -31,12 +31,13 @@ def deliver_pending(site: Site, *, now: datetime) -> None:
         else:
             with site.database.write() as tx:
                 delivered(tx, event, at=utcnow())
-    deliver_aliases(site, now=now)
+    if aliases:
+        _deliver_aliases(site, now)
 
 
-def deliver_aliases(site: Site, *, now: datetime, again: bool = True) -> None:
-    """Have MLflow follow what has moved; `again`: also what could not be told before. What it is not told stays, and why."""
-    if any(again or not event.attempts for event in projecting.waiting(site.database, site.model)):
+def _deliver_aliases(site: Site, now: datetime) -> None:
+    """Have MLflow follow what has moved, and what it could not be told before."""
+    if projecting.waiting(site.database, site.model):
         try:
             projecting.deliver(site.home, site.database, site.workers, site.model, uri=site.tracking_uri, now=now)
         except FlyballError:

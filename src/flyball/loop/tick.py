@@ -37,12 +37,12 @@ class Tick:
     rolled: str | None
 
 
-def tick(site: Site, *, now: datetime) -> Tick:
-    """One beat. A failed run is recorded and told, and does not end the loop."""
+def tick(site: Site, *, now: datetime, aliases: bool = True) -> Tick:
+    """One beat. A failed run is recorded and told, and does not end the loop. `aliases`: have MLflow follow, too."""
     try:
         carry(site.home, site.database, now=now)
     except OSError:
-        deliver_pending(site, now=now)  # what is wrong with the journal is told all the same
+        deliver_pending(site, now=now, aliases=aliases)  # what is wrong with the journal is told all the same
         raise
     finished = _finish_runs(site, now)
     watching.watch(site, now=now)
@@ -50,7 +50,7 @@ def tick(site: Site, *, now: datetime) -> Tick:
     rolled = rolling.roll(site, now)
     done = _govern(site, now) if finished is None else finished
     outside.reconcile(site, now=now)
-    deliver_pending(site, now=now)
+    deliver_pending(site, now=now, aliases=aliases)
     return Tick(release=done, rolled=rolled)
 
 
