@@ -67,7 +67,9 @@ def prepared(begun: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     quiet = settled(site, retrain={"mode": "off"})
     release.retrain(quiet, now=LATER, why="another recipe", params={"columns": 2})
     asking = settled(quiet, gate={"approval": "human"})
-    assert release.retrain(asking, now=LATER + HOUR, why="newer rows", who="ada").rollout == "approval"
+    assert (
+        release.retrain(asking, now=LATER + HOUR, why="newer", who="ada", params={"columns": 2}).rollout == "approval"
+    )
     tick(asking, now=LATER + 2 * HOUR)
     assert aliases(asking) == {"production": 2, "staging": 3}
     asking.database.close()
