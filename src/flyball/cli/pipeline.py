@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flyball.cli.following import follow
 from flyball.cli.options import as_settings, as_span, at_place, json_option, limit_option, why_option
 from flyball.cli.place import Place, open_home, project_of, the_project
 from flyball.cli.show import progress, put, span, table
@@ -87,7 +88,9 @@ def resume(place: Place, run_id: str, fail_on_refusal: bool, as_json: bool) -> N
     database = open_home(place)
     found = find_run(database, run_id)
     with site.open_site(project_of(database, found.model), place.home, database, progress) as opened:
-        _tell(release.resume(opened, found.id, now=utcnow()), as_json=as_json, fail_on_refusal=fail_on_refusal)
+        done = release.resume(opened, found.id, now=utcnow())
+        follow(opened)
+    _tell(done, as_json=as_json, fail_on_refusal=fail_on_refusal)
 
 
 @click.command()
@@ -198,6 +201,7 @@ def render_release(release: Release) -> str:
         "shadow": f"shadow of v{verdict.champion}: it scores the same rows until its outcomes decide",
         "queued": "waiting for the rollout before it, or for the end of a freeze",
         "approval": f"waiting for another person: `flyball approve {name}`",
+        "failed": f"not live: it cannot answer; `flyball decisions {verdict.model}` says why",
         None: f"refused; v{verdict.champion} stays" if verdict.champion else "refused; nothing is live",
     }[release.rollout]
     return (
@@ -215,9 +219,11 @@ def _train(
     progress(f"{project.model.name}: the pipeline runs; its steps' logs lie in {home.runs}")
     start, end = window
     with site.open_site(project, home, database, progress) as opened:
-        return release.retrain(
+        done = release.retrain(
             opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params, who=local_user()
         )
+        follow(opened)
+        return done
 
 
 def _check_params(project: Project, params: Mapping[str, Any]) -> None:

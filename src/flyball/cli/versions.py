@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flyball.cli.options import as_time, at_place, json_option, limit_option
+from flyball.cli.options import as_past, at_place, json_option, limit_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.show import cell, fields, minute, put, span, table
 from flyball.dashboard.reads import history, require_model
@@ -68,11 +68,11 @@ def show(place: Place, version: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.argument("time", callback=as_time)
+@click.argument("time", callback=as_past)
 @at_place
 @json_option
 def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
-    """Which version of MODEL was live at TIME (RFC 3339; a date is its midnight UTC), who put it there and why."""
+    """Which version of MODEL was live at TIME (RFC 3339; a date is its midnight UTC; now), who put it there and why."""
     database = open_home(place)
     require_model(database, model)
     deployment = live.live_at(database, model, time)
@@ -118,17 +118,26 @@ def audit(place: Place, act: str, model: str | None, heads: tuple[str, ...], lim
         raise Mistake("--head is for `flyball audit verify`")
     found = book.entries(database, model=model, limit=limit)
     text = table(
-        ("#", "AT", "WHO", "ACT", "MODEL", "FROM", "TO", "WHY"),
-        [(item.id, item.at, item.who, item.act, item.model, item.was, item.becomes, item.why) for item in found],
+        ("#", "AT", "WHO", "ACT", "MODEL", "FROM", "TO", "GATE", "WHY"),
+        [
+            (item.id, item.at, item.who, item.act, item.model, item.was, item.becomes, _gate(item), item.why)
+            for item in found
+        ],
     )
     put({"entries": [plain(item) for item in found]}, text, as_json=as_json)
+
+
+def _gate(entry: book.AuditEntry) -> str | None:
+    """`refused, despite it`: a person put it live all the same."""
+    return f"{entry.gate}, despite it" if entry.evidence.get("despite_gate") else entry.gate
 
 
 def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
     """Exit code 1 where anything was done to the audit."""
     found = chain.verify(database, heads)
     lines = [f"#{fault.entry} {fault.what}" for fault in found.faults] or [
-        f"{found.entries:,} entries, each as it was written, in order; {found.heads:,} heads kept elsewhere are among them"
+        f"{found.entries:,} entries, each as it was written, in order; {found.heads:,} heads kept elsewhere are among them, and "
+        f"{found.told_of:,} rows of live history and gate decisions are as they tell"
     ]
     if found.head and not found.faults:
         lines.append(f"head {found.head}")

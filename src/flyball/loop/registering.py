@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from flyball.loop import rolling
 from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.attempt import Attempt, Release
 from flyball.loop.recipe import environment, git_state, hardware
@@ -17,7 +18,8 @@ from flyball.registry.codec import plain
 from flyball.registry.holds import Bar
 from flyball.registry.records import Lineage, Verdict, Version
 from flyball.registry.versions import register, version
-from flyball.rollout import move
+from flyball.rollout import advance
+from flyball.rollout.proof import Proof, tried
 from flyball.stats.estimate import Estimate
 from flyball.store import Transaction, moment, stamp
 
@@ -36,6 +38,8 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
     """Version, decision, rollout and the run's end, together or not at all."""
     site, run = attempt.site, attempt.run
     words = gate.sentence(verdict)
+    # Loading takes its time, and is done before the database is held.
+    proof = tried(site.home, made) if verdict.passed else None
     if stand_in == 1:
         words += f" (v{verdict.champion} was trained on these rows; its gated twin stands in)"
     with site.database.write() as tx:
@@ -51,7 +55,7 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
             evidence=plain(verdict),
             dedup=f"gate:{run.id}",
         )
-        rollout = _start(attempt, tx, made, words) if verdict.passed else None
+        rollout = _start(attempt, tx, made, words, proof) if proof is not None else None
         end_alert(
             tx,
             model=site.model,
@@ -65,7 +69,7 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
     )
 
 
-def _start(attempt: Attempt, tx: Transaction, made: Version, why: str) -> str:
+def _start(attempt: Attempt, tx: Transaction, made: Version, why: str, proof: Proof) -> str:
     """Begin its rollout, or have it wait for a person."""
     site, now = attempt.site, attempt.now
     settings = site.project.rollout
@@ -76,7 +80,9 @@ def _start(attempt: Attempt, tx: Transaction, made: Version, why: str) -> str:
     }
     if site.project.gate.approval == "human":
         return _await_approval(attempt, tx, made, why, way)
-    return move.start(tx, made, **way, now=now, why=f"v{made.number} {why}")
+    status = advance.start(tx, made, proof=proof, **way, now=now, why=f"v{made.number} {why}")
+    rolling.tell(tx, site, made.number, status, trouble=proof.trouble, now=now)
+    return status
 
 
 def _await_approval(attempt: Attempt, tx: Transaction, made: Version, why: str, way: Mapping[str, Any]) -> str:

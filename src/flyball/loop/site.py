@@ -15,7 +15,7 @@ from flyball.registry.projects import add_project
 from flyball.store import Database, Home, utcnow
 
 #: what Flyball's own steps need, imported once in the warm process that steps are forked from.
-PRELOAD = ("flyball.loop.steps", "flyball.loop.tracking")
+PRELOAD = ("flyball.loop.steps", "flyball.loop.tracking", "flyball.loop.aliasing")
 
 #: the module whose steps run for a project without a pipeline.
 ADOPTED = "flyball.loop.adopted"

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import cast
 
 from flyball.errors import NotFound
+from flyball.registry import chain
 from flyball.registry.codec import dump, load_version
 from flyball.registry.records import Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
@@ -37,7 +38,8 @@ def register(tx: Transaction, version: Version) -> Version:
 
 def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
     """Move a version's stage, and have MLflow's aliases follow."""
-    emit(tx, kind="aliases", payload={"model": model}, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
+    payload = {"model": model, "audit_head": chain.head(tx)}
+    emit(tx, kind="aliases", payload=payload, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
     tx.run(
         "UPDATE version SET stage = :stage WHERE model = :model AND number = :number",
         stage=stage,
@@ -46,20 +48,20 @@ def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
     )
 
 
-def models(database: Database) -> list[str]:
+def models(database: Database | Transaction) -> list[str]:
     """Names of all models that have a version, sorted."""
     return [row["model"] for row in database.all("SELECT DISTINCT model FROM version ORDER BY model")]
 
 
-def versions(database: Database, model: str) -> list[Version]:
+def versions(database: Database | Transaction, model: str) -> list[Version]:
     """All versions of a model, oldest first."""
     return [_version(row) for row in database.all(f"{_SELECT} WHERE model = :model ORDER BY number", model=model)]
 
 
-def version(database: Database, model: str, number: int) -> Version:
-    row = database.one(f"{_SELECT} WHERE model = :model AND number = :number", model=model, number=number)
+def version(source: Database | Transaction, model: str, number: int) -> Version:
+    row = source.one(f"{_SELECT} WHERE model = :model AND number = :number", model=model, number=number)
     if row is None:
-        raise _no_such(database, model, str(number))
+        raise _no_such(source, model, str(number))
     return _version(row)
 
 
@@ -96,7 +98,7 @@ def _version(row: Row) -> Version:
     return replace(load_version(row["record"], stage=stage), stage=stage)
 
 
-def _no_such(database: Database, model: str, ref: str) -> NotFound:
+def _no_such(database: Database | Transaction, model: str, ref: str) -> NotFound:
     known = models(database)
     if model not in known:
         there = ", ".join(known) or "none yet; `flyball run` trains the first"

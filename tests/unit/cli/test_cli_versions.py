@@ -100,6 +100,14 @@ def test_at_tells_which_version_was_live_then(told: Told, time: str, version: in
     assert found["why"] == f"v{version} is better beyond chance"
 
 
+def test_at_now_is_what_is_live(told: Told) -> None:
+    """A word for it; a time that has not come is refused, for nobody knows what will be live."""
+    assert answered(told, "at", "flight-delay", "now")["version"] == 2
+    ahead = told("at", "flight-delay", "2999-01-01")
+    assert ahead.exit_code == 2
+    assert "'2999-01-01' has not come yet; give a time up to now, or `now`" in ahead.stderr
+
+
 def test_before_the_first_deployment_nothing_was_live(told: Told) -> None:
     """Exit 2, naming when the first went live."""
     result = told("at", "flight-delay", "2013-01-01")
