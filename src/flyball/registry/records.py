@@ -13,6 +13,19 @@ Stage = Literal["none", "staging", "shadow", "production", "archived"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """A step for which an earlier run's result stood in."""
+
+    step: str
+    #: the run that made it, and when that was decided: nothing newer is in it.
+    run: str
+    decided_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.step} from run {self.run[:12]} ({self.decided_at:%Y-%m-%d})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
     """Where a version comes from."""
 
@@ -40,6 +53,8 @@ class Lineage:
     #: of a version that was not trained here: source, flavour, digest of its files, the reference table with its digest,
     #: and `seen`: whether it was trained on those rows, "unknown" or "no". None: trained by its run.
     adopted: Mapping[str, str] | None = None
+    #: steps the model is made of for which earlier runs' results stood in; empty: all were made by its run.
+    degraded: tuple[Fallback, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
