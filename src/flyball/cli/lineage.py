@@ -12,7 +12,7 @@ from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.reading import kept_verdict, turns
 from flyball.cli.show import cell, minute, printable, put, span
-from flyball.cli.versions import commit, parameters
+from flyball.cli.versions import commit, made_of, parameters
 from flyball.dashboard.reads import history
 from flyball.registry.codec import plain
 from flyball.registry.records import Verdict, Version
@@ -117,10 +117,7 @@ def facts(version: Version, verdict: Verdict | None) -> list[Branch]:
     return [
         ("adopted", _adopted(lineage.adopted)),
         ("source", told_sources(lineage.sources)),
-        (
-            "data" if lineage.adopted is None else "reference",
-            f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}, digest {lineage.data_digest}",
-        ),
+        ("data" if lineage.adopted is None else "reference", made_of(version, digest=True)),
         ("recipe", f"digest {lineage.recipe_digest}"),
         ("commit", commit(version)),
         ("parameters", parameters(version)),

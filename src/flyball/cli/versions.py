@@ -18,6 +18,7 @@ from flyball.registry import audit as book
 from flyball.registry import chain, live
 from flyball.registry import versions as registry
 from flyball.registry.codec import plain
+from flyball.registry.degraded import told
 from flyball.registry.records import Deployment, Version
 from flyball.store import Database
 
@@ -175,7 +176,7 @@ def render_version(version: Version) -> str:
             ("stage", version.stage),
             ("made", version.created_at),
             *version.metrics.items(),
-            ("data", f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}"),
+            ("data", made_of(version)),
             ("data digest", lineage.data_digest),
             ("recipe digest", lineage.recipe_digest),
             ("commit", commit(version)),
@@ -198,6 +199,14 @@ def _engine(parity: Mapping[str, Any]) -> str | None:
 
 def _proof(parity: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parity.items() if name not in ("engine", "why")}
+
+
+def made_of(version: Version, *, digest: bool = False) -> str:
+    """`9,000 rows, 2013-01-01 00:00Z .. 2013-03-01 00:00Z; degraded: preprocess from run 0f3ac1d2e4b5 (2013-07-01)`"""
+    lineage = version.lineage
+    rows = f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}"
+    rows += f", digest {lineage.data_digest}" if digest else ""
+    return "; ".join(filter(None, (rows, told(lineage.degraded))))
 
 
 def commit(version: Version) -> str | None:

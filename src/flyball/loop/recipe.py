@@ -29,16 +29,16 @@ SETTINGS = "flyball.toml"
 LONGEST_DIFF = 1_000_000
 
 
-def recipe_digest(project: Project, params: Mapping[str, Any], modules: Mapping[str, Path]) -> str:
+def recipe_digest(project: Project, params: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
     """SHA-256 of how a model is made: its source and parameters. The same recipe on newer data is a refresh.
 
-    modules: what the pipeline imports of the project's own files, by relative path; the pipeline itself may be among them.
+    files: what the pipeline imports of the project's own, path -> content; the pipeline itself may be among them.
     """
     pipeline = f"{project.pipeline.module.replace('.', '/')}.py"
     whole = hashlib.sha256((project.directory / pipeline).read_bytes())
-    for name, path in sorted(modules.items()):
+    for name, content in sorted(files.items()):
         if name != pipeline:
-            whole.update(f"\0{name}\0".encode() + path.read_bytes())
+            whole.update(f"\0{name}\0".encode() + content)
     recipe = orjson.dumps(
         {"params": dict(params), "seed": project.pipeline.seed, "features": project.model.features},
         option=orjson.OPT_SORT_KEYS,
@@ -47,14 +47,14 @@ def recipe_digest(project: Project, params: Mapping[str, Any], modules: Mapping[
     return whole.hexdigest()
 
 
-def keep_recipe(folder: Path, directory: Path, modules: Mapping[str, Path]) -> None:
-    """Copy the project's settings and source into the run's `folder`, beside what git says of them; whole or not at all."""
+def keep_recipe(folder: Path, directory: Path, files: Mapping[str, bytes]) -> None:
+    """Keep the project's settings and source `files` in the run's `folder`, and what git says of them; whole or not at all."""
     draft = folder / f".{RECIPE}.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    for name, path in {SETTINGS: directory / SETTINGS, **modules}.items():
+    for name, content in {SETTINGS: (directory / SETTINGS).read_bytes(), **files}.items():
         target = draft / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        target.write_bytes(content)
     changes = uncommitted(directory)
     if changes:
         (draft / CHANGES).write_text(changes, encoding="utf-8")

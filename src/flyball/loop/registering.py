@@ -15,6 +15,7 @@ from flyball.loop.sources import kept_sources
 from flyball.pipeline.runs import RunRecord, finish_run
 from flyball.registry import approvals, chain, decisions, gate, holds
 from flyball.registry.codec import plain
+from flyball.registry.degraded import listed
 from flyball.registry.holds import Bar
 from flyball.registry.records import Lineage, Verdict, Version
 from flyball.registry.versions import register, version
@@ -63,9 +64,29 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
             at=run.decided_at,
             why=f"{site.model}: run {run.id[:12]} went through",
         )
+        _tell_fallbacks(attempt, tx, made)
         finish_run(tx, run.id, "released" if verdict.passed else "refused", version=made.number)
     return Release(
         run=run.id, version=made.number, verdict=verdict, passed=verdict.passed, rollout=rollout, seconds=0.0
+    )
+
+
+def _tell_fallbacks(attempt: Attempt, tx: Transaction, made: Version) -> None:
+    """An alert while runs go through only because earlier results stand in; the first that needs none ends it."""
+    site, run = attempt.site, attempt.run
+    if not attempt.fallbacks:
+        why = f"{site.model}: run {run.id[:12]} made all of its steps' results"
+        end_alert(tx, model=site.model, name="degraded", at=run.decided_at, why=why)
+        return
+    what = f"v{made.number} is degraded" if attempt.degraded else f"run {run.id[:12]} went through on fallbacks"
+    open_alert(
+        tx,
+        model=site.model,
+        name="degraded",
+        severity="warning",
+        title=f"{site.model}: {what}: {listed(attempt.fallbacks)}; `flyball logs {run.id[:12]}` tells what failed",
+        evidence={"run": run.id, "version": made.number, "fallbacks": [plain(item) for item in attempt.fallbacks]},
+        at=run.decided_at,
     )
 
 
@@ -183,6 +204,7 @@ def version_of(
             mlflow_run=tracked["run"],
             adopted=attempt.adopted,
             sources=kept_sources(site.home.runs / run.id),
+            degraded=attempt.degraded,
         ),
         stage="none",
     )
@@ -205,6 +227,7 @@ def tracked_values(
             "flyball.bundle_digest": chosen["digest"],
             "flyball.gate": "passed" if verdict.passed else "refused",
             "flyball.decided_at": stamp(run.decided_at),
+            **({"flyball.degraded": listed(attempt.degraded)} if attempt.degraded else {}),
             # A witness outside the database of how long the audit was.
             "flyball.audit_head": chain.head(attempt.site.database) or "",
         },

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flyball.errors import FlyballError, Mistake
+from flyball.errors import Finding, FlyballError, Mistake, ProjectError
 from flyball.loop import evidence, plan, registering
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
@@ -23,9 +23,10 @@ from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.execute import StepCall
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, steps_of, take_over
 from flyball.pipeline.step import Window
-from flyball.project.steps import order
+from flyball.project.steps import StepDeclaration, fallback_problems, order
 from flyball.registry import gate, live
 from flyball.registry.audit import GOVERNOR
+from flyball.registry.degraded import told
 from flyball.registry.records import RuleResult, Verdict, Version
 from flyball.registry.versions import label_of, version, versions
 from flyball.stats.names import METRIC_NAMES
@@ -126,8 +127,7 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
         if run.reason == ADOPTED_REASON:
             release = _adopt(Attempt(site, run, now, (), _champion(site), checkpoint))
         else:
-            pipeline = site.project.pipeline
-            steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
+            steps = _steps(site)
             _keep(site, run)
             release = _release(Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
@@ -139,9 +139,19 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
 def _keep(site: Site, run: RunRecord) -> None:
     """What the run is made with: the recipe that is imported now, and the data files as they were before a step was done."""
     folder = site.home.runs / run.id
-    keep_recipe(folder, site.project.directory, site.workers.modules())
+    keep_recipe(folder, site.project.directory, site.workers.sources())
     if not any(step.status == "done" for step in steps_of(site.database, run.id)):
         write_json(folder / SOURCES, sources(site.project.directory, site.project.pipeline.source))
+
+
+def _steps(site: Site) -> tuple[StepDeclaration, ...]:
+    """The steps in their order, as the module declares them now: it may have been written anew since it was checked."""
+    pipeline, steps = site.project.pipeline, site.workers.describe()
+    wrong = fallback_problems(steps, model=pipeline.model, holdout=pipeline.holdout)
+    if wrong:
+        file = site.workers.module_file
+        raise ProjectError(tuple(Finding(file=file, line=line, message=message) for line, message in wrong))
+    return order(steps, model=pipeline.model, holdout=pipeline.holdout)
 
 
 def _release(attempt: Attempt) -> Release:
@@ -164,9 +174,17 @@ def _release(attempt: Attempt) -> Release:
         chosen = attempt.value(attempt.execute(again)["refit.deploy.bundle"])
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")
+    attempt = replace(attempt, fallbacks=attempt.taken())
+    verdict = replace(verdict, caveat=told(attempt.degraded))
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, chosen))
     metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], site.project.gate.confidence)
-    label = label_of(site.model, run.decided_at, chosen["data_digest"], registering.condition(run, chosen))
+    label = label_of(
+        site.model,
+        run.decided_at,
+        chosen["data_digest"],
+        registering.condition(run, chosen),
+        degraded=bool(attempt.degraded),
+    )
     call = plan.track_call(
         model_step=model_step,
         name=site.model,

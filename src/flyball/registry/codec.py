@@ -8,7 +8,7 @@ from typing import Any, cast
 import orjson
 
 from flyball.errors import Corrupt
-from flyball.registry.records import Deployment, Lineage, RuleResult, Stage, Verdict, Version
+from flyball.registry.records import Deployment, Fallback, Lineage, RuleResult, Stage, Verdict, Version
 from flyball.stats.estimate import Estimate
 from flyball.store import moment
 
@@ -34,7 +34,15 @@ def load_version(text: str, *, stage: Stage) -> Version:
             "created_at": moment(value["created_at"]),
             "metrics": {name: Estimate(**item) for name, item in value["metrics"].items()},
             "lineage": Lineage(
-                **{**lineage, "data_start": _moment(lineage["data_start"]), "data_end": _moment(lineage["data_end"])}
+                **{
+                    **lineage,
+                    "data_start": _moment(lineage["data_start"]),
+                    "data_end": _moment(lineage["data_end"]),
+                    "degraded": tuple(
+                        Fallback(**{**item, "decided_at": moment(item["decided_at"])})
+                        for item in lineage.get("degraded", ())
+                    ),
+                }
             ),
             "stage": stage,
         }

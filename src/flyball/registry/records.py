@@ -13,6 +13,19 @@ Stage = Literal["none", "staging", "shadow", "production", "archived"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """A step for which an earlier run's result stood in."""
+
+    step: str
+    #: the run that made it, and when that was decided: nothing newer is in it.
+    run: str
+    decided_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.step} from run {self.run[:12]} ({self.decided_at:%Y-%m-%d})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
     """Where a version comes from."""
 
@@ -42,6 +55,8 @@ class Lineage:
     adopted: Mapping[str, str] | None = None
     #: the data files of `[pipeline] source` -> their `sha256`, and what DVC says of them: dvc, md5, state, revision.
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: steps the model is made of for which earlier runs' results stood in; empty: all were made by its run.
+    degraded: tuple[Fallback, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

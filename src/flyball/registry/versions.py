@@ -88,9 +88,12 @@ def parse_reference(text: str) -> tuple[str, str]:
     return model, ref or "production"
 
 
-def label_of(model: str, created_at: datetime, data_digest: str, condition: str) -> str:
-    """`flight-delay-20130701-d3f9a1c2-lgbm`: training date, dataset version, experiment condition."""
-    return "-".join(part for part in (model, created_at.strftime("%Y%m%d"), data_digest[:8], condition) if part)
+def label_of(model: str, created_at: datetime, data_digest: str, condition: str, *, degraded: bool = False) -> str:
+    """`flight-delay-20130701-d3f9a1c2-lgbm`: training date, dataset version, experiment condition; `-degraded` after it all
+    where a step's result is an earlier run's.
+    """
+    parts = (model, created_at.strftime("%Y%m%d"), data_digest[:8], condition, "degraded" if degraded else "")
+    return "-".join(part for part in parts if part)
 
 
 def _version(row: Row) -> Version:

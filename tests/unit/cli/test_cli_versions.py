@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from flyball.cli.diff import differences
 from flyball.cli.lineage import render as tree
 from flyball.cli.main import main
+from flyball.registry.records import Fallback
+from flyball.registry.versions import label_of, version
 from tests.unit.cli.conftest import Told, a_verdict, a_version, day
 
 
@@ -177,6 +179,39 @@ def test_a_version_without_a_kept_verdict_is_not_said_to_have_passed(empty: Told
     result = empty("gate", "flight-delay@1")
     assert result.exit_code == 2
     assert "no gate's verdict is kept for flight-delay v1" in result.stderr
+
+
+def test_a_degraded_version_says_so_wherever_it_is_shown(empty: Told) -> None:
+    """In the data's line of `show` and `lineage`; one that is not says nothing; the record survives the database."""
+    taken = Fallback(step="preprocess", run="0f3ac1d2e4b5" + "0" * 20, decided_at=day("03-01"))
+    empty.release(a_version(1, day("03-01")))
+    empty.release(a_version(2, day("03-02"), degraded=(taken,)))
+    words = "; degraded: preprocess from run 0f3ac1d2e4b5 (2013-03-01)"
+    for verb in ("show", "lineage"):
+        (line,) = [line for line in empty(verb, "flight-delay@2").stdout.splitlines() if "49,211 rows" in line]
+        assert line.endswith(words)
+        assert "degraded" not in empty(verb, "flight-delay@1").stdout
+    found = version(empty.database, "flight-delay", 2)
+    assert found.lineage.degraded == (taken,)
+
+
+def test_a_version_registered_by_an_earlier_release_is_not_degraded(empty: Told) -> None:
+    """Its record knows no such field."""
+    empty.release(a_version(1, day("03-01")))
+    row = empty.database.one("SELECT record FROM version")
+    assert row is not None
+    record = json.loads(row["record"])
+    assert record["lineage"].pop("degraded") == []
+    with empty.database.write() as tx:
+        tx.run("UPDATE version SET record = :record", record=json.dumps(record))
+    assert version(empty.database, "flight-delay", 1).lineage.degraded == ()
+
+
+@pytest.mark.parametrize(("degraded", "end"), [(False, "lgbm"), (True, "lgbm-degraded")])
+def test_a_label_ends_with_what_is_to_be_known_of_the_data(degraded: bool, end: str) -> None:
+    """Date, data digest, condition, and whether an earlier run's result is in it."""
+    label = label_of("flight-delay", day("07-01"), "d3f9a1c2" + "0" * 56, "lgbm", degraded=degraded)
+    assert label == f"flight-delay-20130701-d3f9a1c2-{end}"
 
 
 def test_diff_names_what_two_versions_do_not_share(told: Told) -> None:
