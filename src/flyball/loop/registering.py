@@ -145,8 +145,9 @@ def version_of(
         twin = {
             "bundle": f"{folder}/{candidate['bundle']}",
             "digest": str(candidate["digest"]),
-            "data_end": str(candidate["data_end"]),
         }
+        if candidate["data_end"] is not None:
+            twin["data_end"] = str(candidate["data_end"])
     return Version(
         model=site.model,
         number=tracked["version"],

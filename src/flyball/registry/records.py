@@ -112,5 +112,5 @@ class Verdict:
     results: tuple[RuleResult, ...]
     passed: bool
     at: datetime
-    #: what must be known of the rows to judge by the verdict; None: the candidate did not see them.
+    #: what must be known of the rows to judge by the verdict: which the candidate may have seen, which the champion had.
     caveat: str | None = None
