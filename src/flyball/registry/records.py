@@ -64,6 +64,20 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a list of versions shows of one; fields as in `Version` and its lineage."""
+
+    number: int
+    label: str
+    stage: Stage
+    created_at: datetime
+    metrics: Mapping[str, Estimate]
+    data_rows: int
+    data_end: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """What workers serve for one model: a whole record, replaced, never edited."""
 

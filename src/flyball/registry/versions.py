@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import cast
 
 from flyball.errors import NotFound
-from flyball.registry.codec import dump, load_version
-from flyball.registry.records import Stage, Version
+from flyball.registry.codec import dump, load_listed, load_version
+from flyball.registry.records import Listed, Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
 
 _SELECT = "SELECT record, stage FROM version"
@@ -54,6 +54,12 @@ def models(database: Database) -> list[str]:
 def versions(database: Database, model: str) -> list[Version]:
     """All versions of a model, oldest first."""
     return [_version(row) for row in database.all(f"{_SELECT} WHERE model = :model ORDER BY number", model=model)]
+
+
+def listed(database: Database, model: str, metrics: int) -> list[Listed]:
+    """A model's versions, oldest first, with the first `metrics` of each one's metrics only."""
+    rows = database.all(f"{_SELECT} WHERE model = :model ORDER BY number", model=model)
+    return [load_listed(row["record"], stage=cast(Stage, row["stage"]), metrics=metrics) for row in rows]
 
 
 def version(database: Database, model: str, number: int) -> Version:
