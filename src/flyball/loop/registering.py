@@ -9,7 +9,7 @@ from typing import Any
 from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.attempt import Attempt, Release
 from flyball.loop.site import Site, environment, git_state, hardware
-from flyball.pipeline.runs import RunRecord, finish_run
+from flyball.pipeline.runs import finish_run
 from flyball.registry import approvals, chain, decisions, gate, holds
 from flyball.registry.codec import plain
 from flyball.registry.holds import Bar
@@ -206,10 +206,3 @@ def tracked_values(
 
 #: what loading a registered model outside Flyball may need.
 _REQUIRED = ("scikit-learn", "lightgbm", "pandas", "numpy", "cloudpickle")
-
-
-def condition(run: RunRecord, chosen: Mapping[str, Any]) -> str:
-    """The experiment condition in a label: `params.condition`, else the estimator's name."""
-    named = str(run.params.get("condition") or chosen["estimator"])
-    short = named.removesuffix("Classifier").removesuffix("Regressor").lower()
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in short)

@@ -16,6 +16,7 @@ from flyball.errors import FlyballError, Mistake
 from flyball.loop import evidence, plan, registering
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
+from flyball.loop.labels import condition
 from flyball.loop.site import Site, tracking_stores
 from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.execute import StepCall
@@ -26,7 +27,7 @@ from flyball.registry import gate, live
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import RuleResult, Verdict, Version
 from flyball.registry.refit import with_refit
-from flyball.registry.versions import label_of, version, versions
+from flyball.registry.versions import free_label, label_of, version, versions
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Transaction
 
@@ -134,7 +135,7 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
 
 
 def _release(attempt: Attempt) -> Release:
-    site, run, checkpoint = attempt.site, attempt.run, attempt.checkpoint
+    site, checkpoint = attempt.site, attempt.checkpoint
     pipeline = site.project.pipeline
     calls: tuple[StepCall, ...] = plan.candidate_calls(
         attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
@@ -157,7 +158,7 @@ def _release(attempt: Attempt) -> Release:
         checkpoint("refitted")
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, chosen))
     metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], site.project.gate.confidence)
-    label = label_of(site.model, run.decided_at, chosen["data_digest"], registering.condition(run, chosen))
+    label = _label(attempt, chosen)
     call = plan.track_call(
         model_step=model_step,
         name=site.model,
@@ -203,7 +204,7 @@ def _adopt(attempt: Attempt) -> Release:
     checkpoint("judged")
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, candidate))
     metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], asked.confidence)
-    label = label_of(site.model, run.decided_at, candidate["data_digest"], registering.condition(run, candidate))
+    label = _label(attempt, candidate)
     candidate = {**candidate, "data_end": candidate["data_start"] if unseen else candidate["data_end"]}
     call = plan.track_adopted_call(
         name=site.model,
@@ -219,6 +220,15 @@ def _adopt(attempt: Attempt) -> Release:
     release = registering.registered(attempt, made_version, verdict, found.stand_in)
     checkpoint("registered")
     return release
+
+
+def _label(attempt: Attempt, chosen: Mapping[str, Any]) -> str:
+    """As MLflow is told it; should another process take it first, `register` finds the next."""
+    site, run = attempt.site, attempt.run
+    # What says where an adopted model comes from is no condition it was made under.
+    params = {} if attempt.adopted is not None else run.params
+    made = condition(params, site.project.pipeline.params, chosen["estimator"])
+    return free_label(site.database, site.model, label_of(site.model, run.decided_at, chosen["data_digest"], made))
 
 
 def _champion(site: Site) -> Version | None:

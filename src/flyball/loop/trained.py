@@ -18,7 +18,7 @@ import pandas as pd
 
 from flyball.pipeline.handed import TRAINED, Digests, Handed, handed, learnt_columns, learnt_digests, whole_digests
 from flyball.pipeline.step import ModelNames, RunContext
-from flyball.registry.sound import may_be_known
+from flyball.registry.sound import repeats
 from flyball.stats.sanity import overlap
 from flyball.store import moment, stamp
 
@@ -113,7 +113,7 @@ def _known(rows: pd.DataFrame, kept: str | None) -> Mask | None:
     digests = learnt_digests(rows, columns)
     known: Mask = np.isin(digests, learnt)
     count, repeated = overlap(digests, learnt)
-    return known if not may_be_known(count, len(rows), repeated) else np.zeros(len(rows), dtype=bool)
+    return np.zeros(len(rows), dtype=bool) if repeats(count, len(rows), repeated) else known
 
 
 def _all_of(rows: pd.DataFrame, held_out: pd.DataFrame, run: RunContext) -> Trained:

@@ -74,8 +74,13 @@ def untold(why: str) -> RuleResult:
 
 
 def may_be_known(seen: int, rows: int, repeated: float) -> bool:
-    """Whether so few of the rows are among the trained ones, of which the share `repeated` has a twin, that it may be."""
-    return seen <= max(MOST_SEEN, TIMES_NATURAL * repeated) * rows
+    """Whether so few of the rows are among the trained ones that it may be."""
+    return seen <= MOST_SEEN * rows or repeats(seen, rows, repeated)
+
+
+def repeats(seen: int, rows: int, repeated: float) -> bool:
+    """Whether rows as these are found among the trained ones anyhow, of which the share `repeated` has a twin."""
+    return seen <= TIMES_NATURAL * repeated * rows
 
 
 def _where(at: Sequence[int]) -> str:

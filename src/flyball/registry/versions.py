@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from typing import cast
 
 from flyball.errors import NotFound
@@ -12,14 +14,21 @@ from flyball.registry.codec import dump, load_listed, load_version
 from flyball.registry.records import Listed, Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
 
+#: characters of a label, but for a number behind it.
+LABEL_LENGTH = 96
+
 _SELECT = "SELECT record, stage FROM version"
 
 
 def register(tx: Transaction, version: Version) -> Version:
-    """Write a version. The same run again gives the version it already made: a resumed run registers once."""
+    """Write a version. The same run again gives the version it already made: a resumed run registers once.
+
+    A label that an older version of the model carries gets a number behind it.
+    """
     row = tx.one(f"{_SELECT} WHERE run = :run", run=version.lineage.run)
     if row is not None:
         return _version(row)
+    version = replace(version, label=free_label(tx, version.model, version.label))
     tx.run(
         "INSERT INTO version (model, number, label, run, stage, created_at, recorded_at, record)"
         " VALUES (:model, :number, :label, :run, :stage, :created_at, :recorded_at, :record)",
@@ -93,8 +102,24 @@ def parse_reference(text: str) -> tuple[str, str]:
 
 
 def label_of(model: str, created_at: datetime, data_digest: str, condition: str) -> str:
-    """`flight-delay-20130701-d3f9a1c2-lgbm`: training date, dataset version, experiment condition."""
-    return "-".join(part for part in (model, created_at.strftime("%Y%m%d"), data_digest[:8], condition) if part)
+    """`flight-delay-20130701-d3f9a1c2-lgbm-lr0.05`: training date, dataset version, experiment condition; at most
+    `LABEL_LENGTH` characters, or as many as the model's name needs.
+    """
+    named = "-".join((model, created_at.strftime("%Y%m%d"), data_digest[:8]))
+    return f"{named}-{condition[: max(LABEL_LENGTH - len(named) - 1, 8)]}".rstrip("-.") if condition else named
+
+
+def free_label(database: Database | Transaction, model: str, label: str) -> str:
+    """`label`, or the first of `label-2`, `label-3` … that no version of the model carries."""
+    rows = database.all("SELECT label FROM version WHERE model = :model", model=model)
+    taken = {row["label"] for row in rows if row["label"].startswith(label)}
+    return next(name for name in _numbered(label) if name not in taken)
+
+
+def _numbered(label: str) -> Iterator[str]:
+    yield label
+    for number in count(2):
+        yield f"{label}-{number}"
 
 
 def _version(row: Row) -> Version:
