@@ -11,15 +11,14 @@ import click
 from flyball.cli.options import as_past, at_place, json_option, limit_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.show import cell, fields, minute, put, span, table
-from flyball.dashboard.reads import history, require_model
-from flyball.dashboard.records import Tenure
 from flyball.errors import Mistake, NotFound
 from flyball.registry import audit as book
 from flyball.registry import chain, live
 from flyball.registry import versions as registry
 from flyball.registry.codec import plain
 from flyball.registry.degraded import told
-from flyball.registry.records import Deployment, Version
+from flyball.registry.projects import require_model
+from flyball.registry.records import Deployment, Listed, Version
 from flyball.store import Database
 
 #: columns of metrics in the table of versions.
@@ -52,9 +51,12 @@ def versions(place: Place, model: str, as_json: bool) -> None:
     """List the versions of MODEL with stage, metrics on their held-out rows, and what they were trained on."""
     database = open_home(place)
     require_model(database, model)
-    found = registry.versions(database, model)
+    if as_json:
+        found = [plain(item) for item in registry.versions(database, model)]
+        put({"model": model, "versions": found}, "", as_json=True)
+        return
     empty = f"{model} has no version yet; `flyball run` trains the first"
-    put({"model": model, "versions": [plain(item) for item in found]}, render_versions(found, empty), as_json=as_json)
+    put({}, render_versions(registry.listed(database, model, METRICS), empty), as_json=False)
 
 
 @click.command()
@@ -79,7 +81,7 @@ def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
     deployment = live.live_at(database, model, time)
     if deployment is None:
         raise NotFound(f"no version of {model} was live at {minute(time)}; {_first_live(database, model)}")
-    version, move = registry.version(database, model, deployment.live), _tenure(database, deployment)
+    version, (who, why) = registry.version(database, model, deployment.live), live.move_of(database, deployment)
     document = {
         "model": model,
         "time": time,
@@ -88,8 +90,8 @@ def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
         "generation": deployment.generation,
         "since": deployment.at,
         "shadow": list(deployment.shadow),
-        "who": move.who,
-        "why": move.why,
+        "who": who,
+        "why": why,
     }
     names = ("since", "who", "why", "shadow")
     shown = {**document, "shadow": _vs(deployment.shadow)}
@@ -147,7 +149,7 @@ def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def render_versions(found: Sequence[Version], empty: str) -> str:
+def render_versions(found: Sequence[Listed], empty: str) -> str:
     """A table of versions, oldest first, with a column for each of the first few metrics; `show` has them all."""
     names = list(dict.fromkeys(name for item in found for name in item.metrics))[:METRICS]
     rows = [
@@ -156,9 +158,9 @@ def render_versions(found: Sequence[Version], empty: str) -> str:
             item.stage,
             item.created_at,
             *(item.metrics.get(name) for name in names),
-            item.lineage.data_rows,
-            item.lineage.data_end,
-            item.lineage.reason,
+            item.data_rows,
+            item.data_end,
+            item.reason,
             item.label,
         )
         for item in found
@@ -241,15 +243,9 @@ def _model(found: Sequence[Version], deployed: Deployment | None) -> dict[str, A
     }
 
 
-def _tenure(database: Database, deployment: Deployment) -> Tenure:
-    """The same deployment with who made it and why."""
-    tenures = history(database, deployment.model)
-    return next(item for item in tenures if item.generation == deployment.generation)
-
-
 def _first_live(database: Database, model: str) -> str:
-    tenures = history(database, model)
-    return f"the first went live {minute(tenures[-1].start)}" if tenures else "none has been live yet"
+    deployed = live.history(database, model)
+    return f"the first went live {minute(deployed[0].at)}" if deployed else "none has been live yet"
 
 
 def _v(number: int | None) -> str | None:

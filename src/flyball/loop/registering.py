@@ -12,7 +12,7 @@ from flyball.loop.attempt import Attempt, Release
 from flyball.loop.recipe import environment, git_state, hardware
 from flyball.loop.site import Site
 from flyball.loop.sources import kept_sources
-from flyball.pipeline.runs import RunRecord, finish_run
+from flyball.pipeline.runs import finish_run
 from flyball.registry import approvals, chain, decisions, gate, holds
 from flyball.registry.codec import plain
 from flyball.registry.degraded import listed
@@ -174,8 +174,9 @@ def version_of(
         twin = {
             "bundle": f"{folder}/{candidate['bundle']}",
             "digest": str(candidate["digest"]),
-            "data_end": str(candidate["data_end"]),
         }
+        if candidate["data_end"] is not None:
+            twin["data_end"] = str(candidate["data_end"])
     return Version(
         model=site.model,
         number=tracked["version"],
@@ -237,10 +238,3 @@ def tracked_values(
 
 #: what loading a registered model outside Flyball may need.
 _REQUIRED = ("scikit-learn", "lightgbm", "pandas", "numpy", "cloudpickle")
-
-
-def condition(run: RunRecord, chosen: Mapping[str, Any]) -> str:
-    """The experiment condition in a label: `params.condition`, else the estimator's name."""
-    named = str(run.params.get("condition") or chosen["estimator"])
-    short = named.removesuffix("Classifier").removesuffix("Regressor").lower()
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in short)

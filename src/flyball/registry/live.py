@@ -47,6 +47,15 @@ def live_at(database: Database, model: str, at: datetime) -> Deployment | None:
     return None if row is None else _deployment(row)
 
 
+def move_of(database: Database, deployment: Deployment) -> tuple[str, str]:
+    """Who made a deployment, and why."""
+    row = database.one(
+        "SELECT who, why FROM deployment WHERE generation = :generation", generation=deployment.generation
+    )
+    assert row is not None
+    return row["who"], row["why"]
+
+
 def history(database: Database, model: str) -> list[Deployment]:
     """Every deployment of a model, oldest first."""
     return [

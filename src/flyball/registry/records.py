@@ -81,6 +81,20 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a list of versions shows of one; fields as in `Version` and its lineage."""
+
+    number: int
+    label: str
+    stage: Stage
+    created_at: datetime
+    metrics: Mapping[str, Estimate]
+    data_rows: int
+    data_end: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """What workers serve for one model: a whole record, replaced, never edited."""
 
@@ -129,5 +143,5 @@ class Verdict:
     results: tuple[RuleResult, ...]
     passed: bool
     at: datetime
-    #: what must be known of the rows to judge by the verdict; None: the candidate did not see them.
+    #: what must be known of the rows to judge by the verdict: which the candidate may have seen, which the champion had.
     caveat: str | None = None
