@@ -1,4 +1,4 @@
-"""What is said of a version that is made of fallbacks: everywhere in the same words."""
+"""What is said of a version that is made of fallbacks: in the same words everywhere."""
 
 from __future__ import annotations
 
