@@ -251,7 +251,7 @@ def _label(attempt: Attempt, chosen: Mapping[str, Any]) -> str:
     """As MLflow is told it; should another process take it first, `register` finds the next."""
     site, run = attempt.site, attempt.run
     # What says where an adopted model comes from is no condition it was made under.
-    params = {} if attempt.adopted is not None else run.params
+    params = run.params if attempt.adopted is None else {"condition": run.params.get("condition")}
     made = condition(params, site.project.pipeline.params, chosen["estimator"])
     degraded = bool(attempt.degraded)
     label = label_of(site.model, run.decided_at, chosen["data_digest"], made, degraded=degraded)

@@ -50,10 +50,22 @@ def trained_on(rows: pd.DataFrame, held_out: pd.DataFrame, run: RunContext, step
     note = None if step is None else handed(run.path, step)
     if note is None:
         return _all_of(rows, held_out, run)
-    whole = whole_digests(rows)
-    if note.columns == tuple(map(str, rows.columns)) and np.isin(note.whole, whole).all():
-        return _all_of(rows[np.isin(whole, note.whole)], held_out, run)
-    return _of_another_table(note, rows, held_out, run)
+    part = _part_of(note, rows)
+    if part is None:  # a table that only the step knows
+        shared = [column for column in rows.columns if column in held_out.columns]
+        part = rows
+        if shared and len(held_out):
+            part = rows[~_among(whole_digests(rows[shared]), whole_digests(held_out[shared]))]
+    first, last = note.moments()
+    return Trained(
+        rows=part,
+        count=len(note.whole),
+        digest=_digest(note.columns, note.whole),
+        start=first,
+        end=_end(last, held_out, run),
+        columns=note.learnt_columns,
+        learnt=note.learnt,
+    )
 
 
 def seen(trained: Trained, held_out: pd.DataFrame) -> dict[str, Any]:
@@ -111,7 +123,7 @@ def _known(rows: pd.DataFrame, kept: str | None) -> Mask | None:
     if not set(columns) <= set(rows.columns):
         return None
     digests = learnt_digests(rows, columns)
-    known: Mask = np.isin(digests, learnt)
+    known = _among(digests, learnt)
     count, repeated = overlap(digests, learnt)
     return np.zeros(len(rows), dtype=bool) if repeats(count, len(rows), repeated) else known
 
@@ -133,21 +145,17 @@ def _all_of(rows: pd.DataFrame, held_out: pd.DataFrame, run: RunContext) -> Trai
     )
 
 
-def _of_another_table(note: Handed, rows: pd.DataFrame, held_out: pd.DataFrame, run: RunContext) -> Trained:
-    first, last = note.moments()
-    shared = [column for column in rows.columns if column in held_out.columns]
-    apart = rows
-    if shared and len(held_out):
-        apart = rows[~np.isin(whole_digests(rows[shared]), whole_digests(held_out[shared]))]
-    return Trained(
-        rows=apart,
-        count=len(note.whole),
-        digest=_digest(note.columns, note.whole),
-        start=first,
-        end=_end(last, held_out, run),
-        columns=note.learnt_columns,
-        learnt=note.learnt,
-    )
+def _part_of(note: Handed, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows that the note tells of; None: it tells of another table's."""
+    if note.columns != tuple(map(str, rows.columns)):
+        return None
+    whole = whole_digests(rows)
+    there = _among(whole, note.whole)
+    return rows[there] if np.array_equal(whole[there], note.whole) else None
+
+
+def _among(digests: Digests, known: Digests) -> Mask:
+    return np.asarray(pd.Series(digests).isin(known).to_numpy(), dtype=bool)
 
 
 def _end(last: datetime | None, held_out: pd.DataFrame, run: RunContext) -> datetime | None:

@@ -69,11 +69,13 @@ def learnt_digests(table: pd.DataFrame, columns: Sequence[str]) -> Digests:
     """One of each row over `columns`; a number is the same one whatever type holds it."""
     import pandas as pd  # slow to import, and only steps look at rows
 
-    part = table[list(columns)]
-    numbers = {name: part[name] for name in part.columns if pd.api.types.is_numeric_dtype(part[name].dtype)}
-    # + 0.0: minus zero is zero.
-    alike = {name: values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0 for name, values in numbers.items()}
-    return _hashed(part.assign(**alike))
+    alike: dict[str, Any] = {}
+    for name in columns:
+        alike[name] = values = table[name]
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            # + 0.0: minus zero is zero.
+            alike[name] = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0
+    return _hashed(pd.DataFrame(alike, index=table.index))
 
 
 def frame_of_rows(table: Any) -> pd.DataFrame:
