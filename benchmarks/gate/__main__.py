@@ -1,4 +1,4 @@
-"""What judging costs on a million rows: `python -m benchmarks.gate`.
+"""What judging costs on a million rows, and what versions cost: `python -m benchmarks.gate`.
 
 Prints seconds of processor time on one thread, the best of three rounds, and their ratio to sorting as many rows once
 (`numpy.argsort`), which travels from machine to machine.
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmarks.gate.registering import report
 from flyball.stats.answers import answers_of
 from flyball.stats.intervals import paired, paired_of
 from flyball.stats.names import METRIC_NAMES
@@ -36,6 +37,8 @@ def main(rows: int = ROWS) -> None:
     for name, case in cases(given, rows).items():
         spent = seconds(case)
         print(f"{name:44} {spent:7.3f} s   {spent / reference:6.1f} x argsort")
+    for name, spent in report():
+        print(f"{name:52} {spent:7.3f} s", flush=True)
 
 
 def tasks(rows: int) -> Mapping[str, Rows]:

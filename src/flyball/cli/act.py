@@ -9,7 +9,8 @@ from datetime import datetime
 import click
 
 from flyball.cli.addresses import running
-from flyball.cli.options import as_time, at_place, json_option, why_option
+from flyball.cli.following import aliases_follow
+from flyball.cli.options import as_time, at_place, json_option, reason_given, why_option
 from flyball.cli.place import Place, open_home, the_project
 from flyball.cli.show import fields, put
 from flyball.client import Client
@@ -19,38 +20,55 @@ from flyball.errors import Mistake, NotYet, Unavailable
 from flyball.registry import audit, holds, live
 from flyball.registry.codec import plain
 from flyball.registry.records import Deployment
-from flyball.registry.versions import find, parse_reference, set_stage
+from flyball.registry.versions import find, parse_reference
 from flyball.store import Database, Home, utcnow
 
 #: workers look for a new deployment several times a second; a bundle takes a moment to load.
 PATIENCE_S = 15
 ASK_S = 0.05
 
+#: what an approved version is from then on.
+BECOMES = {
+    "full": "it is live",
+    "shadow": "it is a shadow until its outcomes decide",
+    "queued": "it waits for its turn",
+}
+
 
 @click.command()
 @click.argument("version", metavar="MODEL@REF")
 @why_option
+@click.option(
+    "--despite-gate", is_flag=True, help="Even a version that its gate refused; needs --why, the audit keeps it."
+)
 @click.option("--despite-bar", is_flag=True, help="Even a version that was rolled back from; it is barred no longer.")
 @at_place
 @json_option
-def promote(place: Place, version: str, why: str, despite_bar: bool, as_json: bool) -> None:
+def promote(place: Place, version: str, why: str, despite_gate: bool, despite_bar: bool, as_json: bool) -> None:
     """Put a version live, after proving that it loads and answers. A rollout of the model that is under way ends."""
     from flyball.rollout import move  # onnxruntime: `--help` does without
 
+    if despite_gate and not reason_given():
+        raise Mistake(
+            '--despite-gate goes with --why "...": what a gate refused goes live for a reason, which the audit keeps'
+        )
     database = open_home(place)
     found = find(database, *parse_reference(version))
     before = live.current(database, found.model)
-    after = move.promote(
-        database,
-        place.home,
-        found.model,
-        found.number,
-        who=audit.local_user(),
-        why=why,
-        now=utcnow(),
-        despite_bar=despite_bar,
-    )
-    _moved(place, database, before, after, as_json=as_json)
+    with aliases_follow(place, database, found.model) as follow:
+        after = move.promote(
+            database,
+            place.home,
+            found.model,
+            found.number,
+            who=audit.local_user(),
+            why=why,
+            now=utcnow(),
+            despite_bar=despite_bar,
+            despite_gate=despite_gate,
+        )
+        _moved(place, database, before, after, as_json=as_json)
+        follow()
 
 
 @click.command()
@@ -65,31 +83,32 @@ def rollback(place: Place, model: str, why: str, as_json: bool) -> None:
     database = open_home(place)
     require_model(database, model)
     before = live.current(database, model)
-    after = move.rollback(database, place.home, model, who=audit.local_user(), why=why, now=utcnow())
-    _moved(place, database, before, after, as_json=as_json)
-    if not as_json and before is not None:
-        click.echo(
-            f"v{before.live} is barred, and nothing is done to {model} by itself until `flyball freeze {model} --lift`."
-        )
+    with aliases_follow(place, database, model) as follow:
+        after = move.rollback(database, place.home, model, who=audit.local_user(), why=why, now=utcnow())
+        _moved(place, database, before, after, as_json=as_json)
+        if not as_json and before is not None:
+            lift = f"flyball freeze {model} --lift"
+            click.echo(f"v{before.live} is barred, and nothing is done to {model} by itself until `{lift}`.")
+        follow()
 
 
 @click.command()
 @click.argument("version", metavar="MODEL@REF")
 @why_option
 @at_place
-def approve(place: Place, version: str, why: str) -> None:
+@json_option
+def approve(place: Place, version: str, why: str, as_json: bool) -> None:
     """Let a version that passed its gate go on. Under `[gate] approval = "human"`; by another than who wanted it."""
     from flyball.rollout import move  # onnxruntime: `--help` does without
 
     database, who = open_home(place), audit.local_user()
     found = find(database, *parse_reference(version))
-    status = move.approve(database, place.home, found.model, found.number, who=who, why=why, now=utcnow())
-    becomes = {
-        "full": "it is live",
-        "shadow": "it is a shadow until its outcomes decide",
-        "queued": "it waits for its turn",
-    }
-    click.echo(f"v{found.number} of {found.model} approved by {who}: {becomes[status]}.")
+    with aliases_follow(place, database, found.model) as follow:
+        status = move.approve(database, place.home, found.model, found.number, who=who, why=why, now=utcnow())
+        document = {"model": found.model, "version": found.number, "approved_by": who, "rollout": status}
+        text = f"v{found.number} of {found.model} approved by {who}: {BECOMES[status]}."
+        put(document, text, as_json=as_json)
+        follow()
 
 
 @click.command()
@@ -129,27 +148,20 @@ def freeze(place: Place, model: str | None, until: datetime | None, lift: bool, 
 @click.argument("version", metavar="MODEL@REF")
 @why_option
 @at_place
-def archive(place: Place, version: str, why: str) -> None:
-    """Put a version away; one that is live or a shadow is refused."""
+@json_option
+def archive(place: Place, version: str, why: str, as_json: bool) -> None:
+    """Put a version away, and what it waited for with it; one that is live or a shadow is refused."""
+    from flyball.rollout import putting_away
+
     database = open_home(place)
     found = find(database, *parse_reference(version))
-    name = f"v{found.number}"
-    with database.write() as tx:
-        deployed = live.current(tx, found.model)
-        if deployed is not None and found.number in (deployed.live, *deployed.shadow):
-            raise Mistake(f"{name} of {found.model} is {found.stage}; promote another version first")
-        set_stage(tx, found.model, found.number, "archived")
-        number = audit.record(
-            tx,
-            at=utcnow(),
-            who=audit.local_user(),
-            act="archive",
-            model=found.model,
-            was=f"{name} {found.stage}",
-            becomes=f"{name} archived",
-            why=why,
+    with aliases_follow(place, database, found.model) as follow:
+        number = putting_away.archive(
+            database, found.model, found.number, who=audit.local_user(), why=why, now=utcnow()
         )
-    click.echo(f"{found.model} {name} archived. Audit #{number}.")
+        document = {"model": found.model, "version": found.number, "was": found.stage, "audit": number}
+        put(document, f"{found.model} v{found.number} archived. Audit #{number}.", as_json=as_json)
+        follow()
 
 
 @click.command()

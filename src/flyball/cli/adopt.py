@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flyball.cli.following import follow
 from flyball.cli.options import FOLDER, json_option, why_option
 from flyball.cli.pipeline import render_release
 from flyball.cli.place import Place, find_place, open_home
@@ -102,6 +103,7 @@ def adopt(
             now=now,
             who=local_user(),
         )
+        follow(site)
     _tell(came, looked, as_json=as_json, fail_on_refusal=fail_on_refusal)
 
 

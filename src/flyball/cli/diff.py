@@ -1,4 +1,4 @@
-"""`flyball diff A B`: what differs between two versions, what is the same, and how both answer the same rows."""
+"""`flyball diff A B`: what differs between two versions, and what is the same."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import click
 
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.recipes import CodeDifference, code_difference
-from flyball.cli.show import cell, fields, printable, put, table
+from flyball.cli.show import printable, put, table
 from flyball.registry.codec import plain
 from flyball.registry.records import Version
 from flyball.registry.versions import find, models, parse_reference
 
 if TYPE_CHECKING:
-    from flyball.cli.compared import Behaviour
+    from flyball.loop.behaviour import Behaviour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,28 +33,53 @@ class Difference:
 @click.command()
 @click.argument("a", metavar="MODEL@REF")
 @click.argument("b", metavar="[MODEL@]REF")
+@click.option("--facts-only", is_flag=True, help="Do not ask the two versions; compare what is known of them.")
 @at_place
 @json_option
-def diff(place: Place, a: str, b: str, as_json: bool) -> None:
-    """What differs between two versions: parameters, data, code, metrics, environment; and how both answer the same rows."""
-    from flyball.cli.compared import behaviour  # pandas and onnxruntime: `--help` does without
-
+def diff(place: Place, a: str, b: str, facts_only: bool, as_json: bool) -> None:
+    """What differs between two versions: parameters, data, code, metrics, environment; and how they answer the same rows."""
     database = open_home(place)
     first = find(database, *parse_reference(a))
     # A second name without a model's is a version of the first one's model.
     second = find(database, *(parse_reference(b) if "@" in b or b in models(database) else (first.model, b)))
     found = differences(first, second)
-    code = code_difference(place.home.runs / first.lineage.run, place.home.runs / second.lineage.run)
-    behaves = behaviour(place.home, database, first, second)
-    document = {
+    document: dict[str, Any] = {
         "a": _name(first),
         "b": _name(second),
         "differences": [plain(item) for item in found],
-        "code": plain(code) if code else None,
-        "behaviour": plain(behaves),
     }
-    parts = (render(first, second, found), render_code(code), render_behaviour(first, second, behaves))
-    put(document, "\n\n".join(part for part in parts if part), as_json=as_json)
+    text = render(first, second, found)
+    if not facts_only:
+        from flyball.loop.behaviour import behaviour, code_changes  # pandas and onnxruntime: `diff --help` does without
+
+        changes = list(code_changes(place.home, first, second))
+        answered = behaviour(database, place.home, first, second)
+        document |= {
+            "code": changes,
+            "behaviour": {"why_not": answered} if isinstance(answered, str) else plain(answered),
+        }
+        text = "\n".join([text, *told_code(changes), told_behaviour(answered)])
+    put(document, text, as_json=as_json)
+
+
+def told_code(changes: list[str]) -> list[str]:
+    """The diff of the recipes, cut where it gets long."""
+    if not changes:
+        return []
+    more = [f"… {len(changes) - LONGEST:,} more lines; --json has them"] if len(changes) > LONGEST else []
+    return ["", *map(printable, changes[:LONGEST]), *more]
+
+
+def told_behaviour(found: Behaviour | str) -> str:
+    """One paragraph on how the two answer the same rows."""
+    if isinstance(found, str):
+        return f"\nno rows to ask both with: {found}"
+    changed = "" if found.changed is None else f"; {found.changed:.2%} of the rows get another class"
+    together = "" if found.correlation is None else f", correlation {found.correlation:.4f}"
+    return (
+        f"\non the same {found.rows:,} held-out rows (run {found.run[:12]}): scores differ by {found.mean_difference:.4f} on "
+        f"average, {found.largest_difference:.4f} at most{together}{changed}"
+    )
 
 
 def differences(a: Version, b: Version) -> list[Difference]:
@@ -69,6 +93,9 @@ def differences(a: Version, b: Version) -> list[Difference]:
     ]
 
 
+#: lines of a code diff that are printed.
+LONGEST = 200
+
 SECTIONS = ("params", "data", "code", "metrics", "environment")
 
 
@@ -78,38 +105,6 @@ def render(a: Version, b: Version, found: list[Difference]) -> str:
     same = [section for section in SECTIONS if section not in {item.section for item in found}]
     text = table(("", "", _name(a), _name(b)), rows, empty=f"{_name(a)} and {_name(b)} do not differ")
     return text if not (found and same) else f"{text}\nthe same: {', '.join(same)}"
-
-
-def render_code(code: CodeDifference | None) -> str:
-    """The unified diff; nothing where the digests in the table must do."""
-    if code is None or not code.lines:
-        return ""
-    more = [f"… {code.left_out:,} more lines"] if code.left_out else []
-    return "\n".join([*(printable(line.expandtabs()) for line in code.lines), *more])
-
-
-def render_behaviour(a: Version, b: Version, found: Behaviour) -> str:
-    """How far apart the answers are, and the rows where they are furthest."""
-    if found.agreement is None:
-        return f"behaviour on the same rows: not known; {printable(str(found.why))}"
-    share = found.agreement.class_changes
-    told = fields(
-        [
-            ("rows", found.agreement.rows),
-            ("mean difference", found.agreement.mean_difference),
-            ("max difference", found.agreement.max_difference),
-            ("class changes", None if share is None else f"{share:.2%} of the rows"),
-            ("correlation", found.agreement.correlation),
-        ]
-    )
-    parts = [f"behaviour on {found.source}", told]
-    if found.worst:
-        names = list(found.worst[0].values)
-        rows = [(item.row, item.difference, item.a, item.b, *item.values.values()) for item in found.worst]
-        parts.append(table(("ROW", "APART", _name(a), _name(b), *names), rows))
-    if found.hidden:
-        parts.append(f"not shown, by [columns]: {', '.join(map(cell, found.hidden))}")
-    return "\n".join(parts)
 
 
 def _facts(version: Version) -> Iterator[tuple[tuple[str, str], Any]]:

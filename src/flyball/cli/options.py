@@ -12,7 +12,7 @@ import click
 import orjson
 
 from flyball.cli.place import find_place
-from flyball.store.clock import moment
+from flyball.store.clock import moment, utcnow
 
 Command = Callable[..., Any]
 
@@ -27,6 +27,13 @@ limit_option = click.option(
 why_option = click.option(
     "--why", default="by hand, no reason given", metavar="TEXT", help="The reason, kept with what was done."
 )
+
+
+def reason_given() -> bool:
+    """Whether the caller said why, and not only blanks."""
+    context = click.get_current_context()
+    told = context.get_parameter_source("why") is not click.core.ParameterSource.DEFAULT
+    return told and bool(str(context.params.get("why", "")).strip())
 
 
 def at_place(command: Command) -> Command:
@@ -54,6 +61,18 @@ def as_time(_: click.Context, __: click.Parameter, text: str | None) -> datetime
         return moment(text) if text else None
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def as_past(_: click.Context, __: click.Parameter, text: str) -> datetime:
+    """A time that has been; `now` is one."""
+    now = utcnow()
+    if text == "now":
+        return now
+    found = as_time(_, __, text)
+    assert found is not None
+    if found > now:
+        raise click.BadParameter(f"{text!r} has not come yet; give a time up to now, or `now`")
+    return found
 
 
 def as_span(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[datetime | None, datetime | None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flyball.cli.following import follow
 from flyball.cli.options import as_settings, as_span, at_place, json_option, limit_option, why_option
 from flyball.cli.place import Place, open_home, project_of, the_project
 from flyball.cli.show import progress, put, span, table
@@ -16,12 +17,14 @@ from flyball.cli.why import render_verdict
 from flyball.dashboard.reads import model_names, require_model
 from flyball.errors import Mistake, NotFound, Refused
 from flyball.pipeline.owner import is_alive
-from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of
+from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of, taken_by
 from flyball.project.load import load_steps
 from flyball.project.records import Project
 from flyball.project.steps import StepDeclaration
 from flyball.registry.audit import local_user
 from flyball.registry.codec import plain
+from flyball.registry.degraded import told
+from flyball.registry.records import Fallback
 from flyball.store import Database, Home, utcnow
 
 if TYPE_CHECKING:
@@ -87,7 +90,9 @@ def resume(place: Place, run_id: str, fail_on_refusal: bool, as_json: bool) -> N
     database = open_home(place)
     found = find_run(database, run_id)
     with site.open_site(project_of(database, found.model), place.home, database, progress) as opened:
-        _tell(release.resume(opened, found.id, now=utcnow()), as_json=as_json, fail_on_refusal=fail_on_refusal)
+        done = release.resume(opened, found.id, now=utcnow())
+        follow(opened)
+    _tell(done, as_json=as_json, fail_on_refusal=fail_on_refusal)
 
 
 @click.command()
@@ -103,7 +108,9 @@ def runs(place: Place, model: str | None, limit: int, as_json: bool) -> None:
     names = [model] if model else model_names(database)
     found = [item for name in names for item in runs_of(database, name, limit=limit)]
     found = sorted(found, key=lambda item: (item.decided_at, item.id), reverse=True)[:limit]
-    put({"runs": [plain(item) for item in found]}, render_runs(found), as_json=as_json)
+    taken = {item.id: _taken(database, item.id) for item in found}
+    document = [{**plain(item), "fallbacks": [plain(step) for step in taken[item.id]]} for item in found]
+    put({"runs": document}, render_runs(found, taken), as_json=as_json)
 
 
 @click.command()
@@ -147,6 +154,8 @@ def step_run(place: Place, name: str, run_id: str) -> None:
         context = context_of(found, place.home, model=opened.names())
         made = execute(database, place.home, opened.workers, found, calls, context=context)[name]
     rows = "" if made.rows is None else f", {made.rows:,} rows"
+    taken = told([item for item in _taken(database, found.id) if item.step == name])
+    rows += f"; {taken}" if taken else ""
     click.echo(f"{name} is done: {place.home.runs / found.id / made.path}{rows}")
 
 
@@ -164,8 +173,12 @@ def needed(steps: Sequence[StepDeclaration], name: str) -> list[StepDeclaration]
     return [item for item in steps if item.name in found]
 
 
-def render_runs(found: Sequence[RunRecord]) -> str:
-    """A table of runs."""
+def _taken(database: Database, run: str) -> tuple[Fallback, ...]:
+    return tuple(Fallback(step=item.step, run=item.run, decided_at=item.decided_at) for item in taken_by(database, run))
+
+
+def render_runs(found: Sequence[RunRecord], taken: Mapping[str, Sequence[Fallback]]) -> str:
+    """A table of runs. `taken`: run -> the steps for which earlier runs' results stand in."""
     return table(
         ("RUN", "MODEL", "DECIDED", "REASON", "WINDOW", "STATUS", "VERSION", "WHY"),
         [
@@ -177,7 +190,7 @@ def render_runs(found: Sequence[RunRecord]) -> str:
                 span(item.window.start, item.window.end),
                 _status(item),
                 None if item.version is None else f"v{item.version}",
-                item.error or item.why,
+                "; ".join(filter(None, (told(taken.get(item.id, ())), item.error or item.why))),
             )
             for item in found
         ],
@@ -198,6 +211,7 @@ def render_release(release: Release) -> str:
         "shadow": f"shadow of v{verdict.champion}: it scores the same rows until its outcomes decide",
         "queued": "waiting for the rollout before it, or for the end of a freeze",
         "approval": f"waiting for another person: `flyball approve {name}`",
+        "failed": f"not live: it cannot answer; `flyball decisions {verdict.model}` says why",
         None: f"refused; v{verdict.champion} stays" if verdict.champion else "refused; nothing is live",
     }[release.rollout]
     return (
@@ -215,9 +229,11 @@ def _train(
     progress(f"{project.model.name}: the pipeline runs; its steps' logs lie in {home.runs}")
     start, end = window
     with site.open_site(project, home, database, progress) as opened:
-        return release.retrain(
+        done = release.retrain(
             opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params, who=local_user()
         )
+        follow(opened)
+        return done
 
 
 def _check_params(project: Project, params: Mapping[str, Any]) -> None:

@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flyball.dashboard.reads import require_model
 from flyball.errors import Mistake
-from flyball.project.load import load_project
-from flyball.project.records import Project
-from flyball.registry.projects import projects
+from flyball.registry.projects import projects, require_model
 from flyball.store import Database, Home, find_home, open_database
+
+if TYPE_CHECKING:
+    from flyball.project.records import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,8 @@ def the_project(place: Place) -> Project:
         raise Mistake(
             f"no flyball.toml from {Path.cwd()} upward; `flyball init DIR` writes a project, --project DIR names one"
         )
+    from flyball.project.load import load_project  # verbs that only read the registry need no project
+
     return load_project(place.project)
 
 
@@ -84,4 +87,6 @@ def project_of(database: Database, model: str) -> Project:
     known = projects(database)
     if model not in known:
         raise Mistake(f"no project in this home makes {model}; `flyball run` in its folder adds it")
+    from flyball.project.load import load_project
+
     return load_project(known[model])

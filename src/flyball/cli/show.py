@@ -56,6 +56,8 @@ def interval(value: float, low: float, high: float, *, sign: str = "") -> str:
 
 def printable(text: str) -> str:
     """The text without control characters: a reason or a label may come from anybody."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

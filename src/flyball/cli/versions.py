@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 
-from flyball.cli.options import as_time, at_place, json_option, limit_option
+from flyball.cli.options import as_past, at_place, json_option, limit_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.show import cell, fields, minute, put, span, table
-from flyball.dashboard.reads import history, require_model
-from flyball.dashboard.records import Tenure
 from flyball.errors import Mistake, NotFound
 from flyball.registry import audit as book
 from flyball.registry import chain, live, names
 from flyball.registry import versions as registry
 from flyball.registry.codec import plain
-from flyball.registry.records import Deployment, Version
+from flyball.registry.degraded import told
+from flyball.registry.projects import require_model
+from flyball.registry.records import Deployment, Listed, Version
 from flyball.store import Database
 
 #: columns of metrics in the table of versions.
@@ -51,11 +51,13 @@ def versions(place: Place, model: str, as_json: bool) -> None:
     """List the versions of MODEL with stage, metrics on their held-out rows, and what they were trained on."""
     database = open_home(place)
     require_model(database, model)
-    found = registry.versions(database, model)
     given = names.numbers(database, model)
-    document = {"model": model, "versions": [plain(item) for item in found], "aliases": given}
+    if as_json:
+        found = [plain(item) for item in registry.versions(database, model)]
+        put({"model": model, "versions": found, "aliases": given}, "", as_json=True)
+        return
     empty = f"{model} has no version yet; `flyball run` trains the first"
-    put(document, render_versions(found, given, empty), as_json=as_json)
+    put({}, render_versions(registry.listed(database, model, METRICS), given, empty), as_json=False)
 
 
 @click.command()
@@ -72,17 +74,17 @@ def show(place: Place, version: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
-@click.argument("time", callback=as_time)
+@click.argument("time", callback=as_past)
 @at_place
 @json_option
 def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
-    """Which version of MODEL was live at TIME (RFC 3339; a date is its midnight UTC), who put it there and why."""
+    """Which version of MODEL was live at TIME (RFC 3339; a date is its midnight UTC; now), who put it there and why."""
     database = open_home(place)
     require_model(database, model)
     deployment = live.live_at(database, model, time)
     if deployment is None:
         raise NotFound(f"no version of {model} was live at {minute(time)}; {_first_live(database, model)}")
-    version, move = registry.version(database, model, deployment.live), _tenure(database, deployment)
+    version, (who, why) = registry.version(database, model, deployment.live), live.move_of(database, deployment)
     document = {
         "model": model,
         "time": time,
@@ -91,8 +93,8 @@ def at(place: Place, model: str, time: datetime, as_json: bool) -> None:
         "generation": deployment.generation,
         "since": deployment.at,
         "shadow": list(deployment.shadow),
-        "who": move.who,
-        "why": move.why,
+        "who": who,
+        "why": why,
     }
     names = ("since", "who", "why", "shadow")
     shown = {**document, "shadow": _vs(deployment.shadow)}
@@ -122,17 +124,26 @@ def audit(place: Place, act: str, model: str | None, heads: tuple[str, ...], lim
         raise Mistake("--head is for `flyball audit verify`")
     found = book.entries(database, model=model, limit=limit)
     text = table(
-        ("#", "AT", "WHO", "ACT", "MODEL", "FROM", "TO", "WHY"),
-        [(item.id, item.at, item.who, item.act, item.model, item.was, item.becomes, item.why) for item in found],
+        ("#", "AT", "WHO", "ACT", "MODEL", "FROM", "TO", "GATE", "WHY"),
+        [
+            (item.id, item.at, item.who, item.act, item.model, item.was, item.becomes, _gate(item), item.why)
+            for item in found
+        ],
     )
     put({"entries": [plain(item) for item in found]}, text, as_json=as_json)
+
+
+def _gate(entry: book.AuditEntry) -> str | None:
+    """`refused, despite it`: a person put it live all the same."""
+    return f"{entry.gate}, despite it" if entry.evidence.get("despite_gate") else entry.gate
 
 
 def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
     """Exit code 1 where anything was done to the audit."""
     found = chain.verify(database, heads)
     lines = [f"#{fault.entry} {fault.what}" for fault in found.faults] or [
-        f"{found.entries:,} entries, each as it was written, in order; {found.heads:,} heads kept elsewhere are among them"
+        f"{found.entries:,} entries, each as it was written, in order; {found.heads:,} heads kept elsewhere are among them, and "
+        f"{found.told_of:,} rows of live history and gate decisions are as they tell"
     ]
     if found.head and not found.faults:
         lines.append(f"head {found.head}")
@@ -141,7 +152,7 @@ def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def render_versions(found: Sequence[Version], given: Mapping[str, int], empty: str) -> str:
+def render_versions(found: Sequence[Listed], given: Mapping[str, int], empty: str) -> str:
     """A table of versions, oldest first, with a column for each of the first few metrics (`show` has them all), and one for
     aliases where there are any.
     """
@@ -152,9 +163,9 @@ def render_versions(found: Sequence[Version], given: Mapping[str, int], empty: s
             item.stage,
             item.created_at,
             *(item.metrics.get(name) for name in metrics),
-            item.lineage.data_rows,
-            item.lineage.data_end,
-            item.lineage.reason,
+            item.data_rows,
+            item.data_end,
+            item.reason,
             *((", ".join(name for name, number in given.items() if number == item.number) or None,) if given else ()),
             item.label,
         )
@@ -175,7 +186,7 @@ def render_version(version: Version, given: Sequence[str] = ()) -> str:
             *((("aliases", ", ".join(given)),) if given else ()),
             ("made", version.created_at),
             *version.metrics.items(),
-            ("data", f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}"),
+            ("data", made_of(version)),
             ("data digest", lineage.data_digest),
             ("recipe digest", lineage.recipe_digest),
             ("commit", commit(version)),
@@ -198,6 +209,14 @@ def _engine(parity: Mapping[str, Any]) -> str | None:
 
 def _proof(parity: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parity.items() if name not in ("engine", "why")}
+
+
+def made_of(version: Version, *, digest: bool = False) -> str:
+    """`9,000 rows, 2013-01-01 00:00Z .. 2013-03-01 00:00Z; degraded: preprocess from run 0f3ac1d2e4b5 (2013-07-01)`"""
+    lineage = version.lineage
+    rows = f"{lineage.data_rows:,} rows, {span(lineage.data_start, lineage.data_end)}"
+    rows += f", digest {lineage.data_digest}" if digest else ""
+    return "; ".join(filter(None, (rows, told(lineage.degraded))))
 
 
 def commit(version: Version) -> str | None:
@@ -232,15 +251,9 @@ def _model(found: Sequence[Version], deployed: Deployment | None) -> dict[str, A
     }
 
 
-def _tenure(database: Database, deployment: Deployment) -> Tenure:
-    """The same deployment with who made it and why."""
-    tenures = history(database, deployment.model)
-    return next(item for item in tenures if item.generation == deployment.generation)
-
-
 def _first_live(database: Database, model: str) -> str:
-    tenures = history(database, model)
-    return f"the first went live {minute(tenures[-1].start)}" if tenures else "none has been live yet"
+    deployed = live.history(database, model)
+    return f"the first went live {minute(deployed[0].at)}" if deployed else "none has been live yet"
 
 
 def _v(number: int | None) -> str | None:

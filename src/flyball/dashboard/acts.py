@@ -41,13 +41,23 @@ def request_retrain(
 
 
 def promote(
-    home: Home, database: Database, model: str, number: int, *, who: Principal, why: str, now: datetime
+    home: Home,
+    database: Database,
+    model: str,
+    number: int,
+    *,
+    who: Principal,
+    why: str,
+    now: datetime,
+    despite_gate: bool = False,
 ) -> Deployment:
-    """Put a version live, after proving that it loads."""
+    """Put a version live, after proving that it loads; what its gate refused only where that is said."""
     from flyball.rollout import move  # loads the model runtime, which no page needs
 
     require_model(database, model)
-    return move.promote(database, home, model, number, who=who.name, why=_reason(why), now=now)
+    return move.promote(
+        database, home, model, number, who=who.name, why=_reason(why), now=now, despite_gate=despite_gate
+    )
 
 
 def rollback(home: Home, database: Database, model: str, *, who: Principal, why: str, now: datetime) -> Deployment:

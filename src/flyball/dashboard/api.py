@@ -64,6 +64,8 @@ class Promotion:
 
     version: int
     why: str
+    #: even a version that its gate refused; the audit keeps that.
+    despite_gate: bool = False
 
 
 @router.get("/models", response_model=Fleet, summary="What is live, since when, and how it does")
@@ -156,7 +158,16 @@ def retrain(
 )
 def promote(model: str, body: Promotion, here: Here, who: Who) -> Response:
     return json_answer(
-        acts.promote(here.home, here.database, model, body.version, who=who, why=body.why, now=here.clock())
+        acts.promote(
+            here.home,
+            here.database,
+            model,
+            body.version,
+            who=who,
+            why=body.why,
+            now=here.clock(),
+            despite_gate=body.despite_gate,
+        )
     )
 
 

@@ -70,7 +70,8 @@ def _carry_out(here: Place, model: str, act: str, form: dict[str, str], who: Any
     if act == "retrain":
         acts.request_retrain(here.database, model, who=who, why=why, key=None, now=now)
     elif act == "promote":
-        acts.promote(here.home, here.database, model, _number(form.get("version", "")), who=who, why=why, now=now)
+        number, despite = _number(form.get("version", "")), "despite_gate" in form
+        acts.promote(here.home, here.database, model, number, who=who, why=why, now=now, despite_gate=despite)
     elif act == "rollback":
         acts.rollback(here.home, here.database, model, who=who, why=why, now=now)
     else:

@@ -14,7 +14,9 @@ from flyball.dashboard.records import Alert, DayMetric, FeatureDrift, Loop, Roll
 from flyball.errors import NotFound
 from flyball.registry.codec import load_deployment
 from flyball.registry.decisions import Decision
+from flyball.registry.projects import model_names as model_names
 from flyball.registry.projects import projects
+from flyball.registry.projects import require_model as require_model
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Database, Row, moment
 
@@ -25,23 +27,6 @@ _DECISION = "SELECT id, model, at, kind, subject, verdict, reason, evidence FROM
 
 #: the first of these that was measured is shown when the project does not name its own.
 _PREFERENCE = tuple(dict.fromkeys(name for names in METRIC_NAMES.values() for name in names))
-
-
-def model_names(database: Database) -> list[str]:
-    """Every model anything is known of, sorted: projects not yet trained too."""
-    rows = database.all(
-        "SELECT name AS model FROM project UNION SELECT model FROM version UNION SELECT model FROM run"
-        " UNION SELECT model FROM decision ORDER BY 1"
-    )
-    return [row["model"] for row in rows]
-
-
-def require_model(database: Database, model: str) -> None:
-    """NotFound, naming what there is, unless the model is known."""
-    known = model_names(database)
-    if model not in known:
-        there = ", ".join(known) or "none yet; `flyball run` trains the first"
-        raise NotFound(f"no model {model!r} here (there is: {there})")
 
 
 def primary_metric(database: Database, model: str) -> str | None:

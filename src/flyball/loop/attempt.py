@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from flyball.loop.site import Site, recipe_digest
+from flyball.loop.plan import REFIT
+from flyball.loop.recipe import recipe_digest
+from flyball.loop.site import Site
 from flyball.pipeline.artifact import Artifact, load
 from flyball.pipeline.execute import StepCall, context_of, execute
-from flyball.pipeline.runs import RunRecord
+from flyball.pipeline.runs import RunRecord, taken_by
 from flyball.pipeline.step import ModelNames
-from flyball.project.steps import StepDeclaration
-from flyball.registry.records import Verdict, Version
+from flyball.project.steps import StepDeclaration, upstream
+from flyball.registry.records import Fallback, Verdict, Version
 
 #: of a run that brings in a model that exists already.
 ADOPTED_REASON = "adopted"
@@ -47,6 +49,8 @@ class Attempt:
     checkpoint: Callable[[str], None]
     #: what a model that is adopted is, once that is known; None: this run trains.
     adopted: Mapping[str, str] | None = None
+    #: the steps for which earlier runs' results stand in, once the model is made.
+    fallbacks: tuple[Fallback, ...] = ()
 
     def execute(self, calls: Sequence[StepCall]) -> dict[str, Artifact]:
         context = context_of(self.run, self.site.home, model=names_of(self.site, self.run))
@@ -64,12 +68,27 @@ class Attempt:
         """A result of Flyball's own steps: plain values and arrays, never a pickle."""
         return load(artifact, self.site.home.runs / self.run.id)
 
+    def taken(self) -> tuple[Fallback, ...]:
+        """What the run's steps have taken from earlier runs so far; a step and its repetition at a refit are one."""
+        found = taken_by(self.site.database, self.run.id)
+        return tuple(
+            dict.fromkeys(
+                Fallback(step=item.step.removeprefix(REFIT), run=item.run, decided_at=item.decided_at) for item in found
+            )
+        )
+
+    @property
+    def degraded(self) -> tuple[Fallback, ...]:
+        """The fallbacks that the model is made of, as against those of steps beside it, such as a report."""
+        into_model = upstream(self.steps, self.site.project.pipeline.model)
+        return tuple(item for item in self.fallbacks if item.step in into_model)
+
     @property
     def recipe(self) -> str:
         """Digest of the recipe: another one is a change, the same a refresh."""
         if self.adopted is not None:
             return self.adopted["digest"]
-        return recipe_digest(self.site.project, self.run.params)
+        return recipe_digest(self.site.project, self.run.params, self.site.workers.sources())
 
 
 def names_of(site: Site, run: RunRecord) -> ModelNames:

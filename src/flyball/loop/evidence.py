@@ -13,6 +13,7 @@ import numpy as np
 from flyball.engine.bundle import MANIFEST, PARITY
 from flyball.engine.check import columns_from_records
 from flyball.engine.session import load_engine
+from flyball.pipeline.handed import TRAINED
 from flyball.project.rules import Rule
 from flyball.registry import sound
 from flyball.registry.gate import HeldOut
@@ -36,15 +37,21 @@ def champions(home: Home, champion: Version | None) -> list[dict[str, Any]]:
     if champion is None:
         return []
     end = champion.lineage.data_end
-    found = [
-        {"folder": str(home.path / champion.bundle), "digest": champion.digest, "data_end": stamp(end) if end else None}
-    ]
+    found = [_asked(home.path / champion.bundle, champion.digest, stamp(end) if end else None)]
     twin = champion.lineage.gated_twin
     if twin is not None:
-        found.append(
-            {"folder": str(home.path / twin["bundle"]), "digest": twin["digest"], "data_end": twin["data_end"]}
-        )
+        found.append(_asked(home.path / twin["bundle"], twin["digest"], twin.get("data_end")))
     return found
+
+
+def _asked(folder: Path, digest: str, data_end: str | None) -> dict[str, Any]:
+    kept = folder.parent / TRAINED
+    return {
+        "folder": str(folder),
+        "digest": digest,
+        "data_end": data_end,
+        "trained": str(kept) if kept.is_file() else None,
+    }
 
 
 def held_out(task: str, scores: Mapping[str, Any]) -> HeldOut:
@@ -76,8 +83,24 @@ def checked(
     return (
         sound.served_as_scored(scores["replayed"]),
         sound.no_leak(scores["alone"], allow_leak),
-        *((sound.unseen(seen["seen"], seen["rows"], seen["repeated"]),) if seen else ()),
+        *((_unseen(seen),) if seen else ()),
     )
+
+
+def _unseen(found: Mapping[str, Any]) -> RuleResult:
+    if "untold" in found:
+        return sound.untold(found["untold"])
+    return sound.unseen(found["seen"], found["rows"], found["repeated"])
+
+
+def left_out(scores: Mapping[str, Any], champion: Version | None) -> str | None:
+    """What must be known of the rows that candidate and champion are compared on; None: nothing."""
+    count = int(scores["left_out"][0]) if "left_out" in scores else 0
+    if champion is None or count == 0:
+        return None
+    if count < 0:
+        return f"whether v{champion.number} was trained on some of these rows cannot be told"
+    return f"{count:,} held-out rows that v{champion.number} was trained on are left out"
 
 
 def nothing_held_out(task: str) -> HeldOut:

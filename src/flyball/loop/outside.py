@@ -34,11 +34,14 @@ SOMEBODY = "mlflow"
 
 def reconcile(site: Site, *, now: datetime) -> None:
     """Look whether an alias says something else than the database; put it back, or let the version it names go on."""
+    if _telling(site):
+        return
     theirs = read(site.tracking_uri, site.model)
     stages = {item.number: item.stage for item in versions(site.database, site.model)}
+    free = names.numbers(site.database, site.model)
     if theirs is None or not stages or _telling(site):
         return
-    found = aliases.moved(aliases.wanted(stages, names.numbers(site.database, site.model)), theirs)
+    found = aliases.moved(aliases.wanted(stages, free), theirs)
     if not found:
         if is_open(site.database, model=site.model, name="alias"):
             with site.database.write() as tx:

@@ -213,7 +213,12 @@ def _bundle_call(
         "model": prefix + pipeline.model,
         "table": prefix + table if again and table in again else table,
     }
-    constants: dict[str, Any] = {"name": model, "timezone": pipeline.timezone, "profiled": profiled}
+    constants: dict[str, Any] = {
+        "name": model,
+        "timezone": pipeline.timezone,
+        "profiled": profiled,
+        "trained_by": prefix + pipeline.model,
+    }
     if serving is not None:
         constants |= {"engine": serving.engine, "tolerance": serving.parity_tolerance}
     if pipeline.holdout is None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flyball.errors import FlyballError
+from flyball.loop.projecting import following
 from flyball.loop.site import Site, open_site
 from flyball.loop.tick import tick
 from flyball.pipeline.owner import is_alive, this_process
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     watch_parent(stop.set, os.environ)
     home = Home(options.home).made()
     database = open_database(home, os.environ)
-    with told_to_end(stop.set), leading(database, stop), ExitStack() as sites:
+    with told_to_end(stop.set), leading(database, stop), following(home, database), ExitStack() as sites:
         opened: dict[str, Site] = {}
         while not stop.is_set():
             try:
@@ -99,7 +100,7 @@ def _sites(home: Home, database: Database, opened: dict[str, Site], stack: ExitS
 
 def _beat(site: Site) -> None:
     try:
-        tick(site, now=utcnow())
+        tick(site, now=utcnow(), aliases=False)  # `following` does that
     except FlyballError as error:
         _say(f"{site.model}: {error}")
     except Exception as error:  # noqa: BLE001  # one project's trouble must not end the others' loop

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from flyball.loop import rolling
 from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.attempt import Attempt, Release
-from flyball.loop.site import Site, environment, git_state, hardware
-from flyball.pipeline.runs import RunRecord, finish_run
+from flyball.loop.recipe import environment, git_state, hardware
+from flyball.loop.site import Site
+from flyball.loop.sources import kept_sources
+from flyball.pipeline.runs import finish_run
 from flyball.registry import approvals, chain, decisions, gate, holds
 from flyball.registry.codec import plain
+from flyball.registry.degraded import listed
 from flyball.registry.holds import Bar
 from flyball.registry.records import Lineage, Verdict, Version
 from flyball.registry.versions import register, version
-from flyball.rollout import move
+from flyball.rollout import advance
+from flyball.rollout.proof import Proof, tried
 from flyball.stats.estimate import Estimate
 from flyball.store import Transaction, moment, stamp
 
@@ -34,6 +39,8 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
     """Version, decision, rollout and the run's end, together or not at all."""
     site, run = attempt.site, attempt.run
     words = gate.sentence(verdict)
+    # Loading takes its time, and is done before the database is held.
+    proof = tried(site.home, made) if verdict.passed else None
     if stand_in == 1:
         words += f" (v{verdict.champion} was trained on these rows; its gated twin stands in)"
     with site.database.write() as tx:
@@ -49,7 +56,7 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
             evidence=plain(verdict),
             dedup=f"gate:{run.id}",
         )
-        rollout = _start(attempt, tx, made, words) if verdict.passed else None
+        rollout = _start(attempt, tx, made, words, proof) if proof is not None else None
         end_alert(
             tx,
             model=site.model,
@@ -57,13 +64,33 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
             at=run.decided_at,
             why=f"{site.model}: run {run.id[:12]} went through",
         )
+        _tell_fallbacks(attempt, tx, made)
         finish_run(tx, run.id, "released" if verdict.passed else "refused", version=made.number)
     return Release(
         run=run.id, version=made.number, verdict=verdict, passed=verdict.passed, rollout=rollout, seconds=0.0
     )
 
 
-def _start(attempt: Attempt, tx: Transaction, made: Version, why: str) -> str:
+def _tell_fallbacks(attempt: Attempt, tx: Transaction, made: Version) -> None:
+    """An alert while runs go through only because earlier results stand in; the first that needs none ends it."""
+    site, run = attempt.site, attempt.run
+    if not attempt.fallbacks:
+        why = f"{site.model}: run {run.id[:12]} made all of its steps' results"
+        end_alert(tx, model=site.model, name="degraded", at=run.decided_at, why=why)
+        return
+    what = f"v{made.number} is degraded" if attempt.degraded else f"run {run.id[:12]} went through on fallbacks"
+    open_alert(
+        tx,
+        model=site.model,
+        name="degraded",
+        severity="warning",
+        title=f"{site.model}: {what}: {listed(attempt.fallbacks)}; `flyball logs {run.id[:12]}` tells what failed",
+        evidence={"run": run.id, "version": made.number, "fallbacks": [plain(item) for item in attempt.fallbacks]},
+        at=run.decided_at,
+    )
+
+
+def _start(attempt: Attempt, tx: Transaction, made: Version, why: str, proof: Proof) -> str:
     """Begin its rollout, or have it wait for a person."""
     site, now = attempt.site, attempt.now
     settings = site.project.rollout
@@ -74,7 +101,9 @@ def _start(attempt: Attempt, tx: Transaction, made: Version, why: str) -> str:
     }
     if site.project.gate.approval == "human":
         return _await_approval(attempt, tx, made, why, way)
-    return move.start(tx, made, **way, now=now, why=f"v{made.number} {why}")
+    status = advance.start(tx, made, proof=proof, **way, now=now, why=f"v{made.number} {why}")
+    rolling.tell(tx, site, made.number, status, trouble=proof.trouble, now=now)
+    return status
 
 
 def _await_approval(attempt: Attempt, tx: Transaction, made: Version, why: str, way: Mapping[str, Any]) -> str:
@@ -145,8 +174,9 @@ def version_of(
         twin = {
             "bundle": f"{folder}/{candidate['bundle']}",
             "digest": str(candidate["digest"]),
-            "data_end": str(candidate["data_end"]),
         }
+        if candidate["data_end"] is not None:
+            twin["data_end"] = str(candidate["data_end"])
     return Version(
         model=site.model,
         number=tracked["version"],
@@ -174,6 +204,8 @@ def version_of(
             gated_twin=twin,
             mlflow_run=tracked["run"],
             adopted=attempt.adopted,
+            sources=kept_sources(site.home.runs / run.id),
+            degraded=attempt.degraded,
         ),
         stage="none",
     )
@@ -196,6 +228,7 @@ def tracked_values(
             "flyball.bundle_digest": chosen["digest"],
             "flyball.gate": "passed" if verdict.passed else "refused",
             "flyball.decided_at": stamp(run.decided_at),
+            **({"flyball.degraded": listed(attempt.degraded)} if attempt.degraded else {}),
             # A witness outside the database of how long the audit was.
             "flyball.audit_head": chain.head(attempt.site.database) or "",
         },
@@ -205,10 +238,3 @@ def tracked_values(
 
 #: what loading a registered model outside Flyball may need.
 _REQUIRED = ("scikit-learn", "lightgbm", "pandas", "numpy", "cloudpickle")
-
-
-def condition(run: RunRecord, chosen: Mapping[str, Any]) -> str:
-    """The experiment condition in a label: `params.condition`, else the estimator's name."""
-    named = str(run.params.get("condition") or chosen["estimator"])
-    short = named.removesuffix("Classifier").removesuffix("Regressor").lower()
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in short)

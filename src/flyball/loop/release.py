@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from flyball.errors import FlyballError, Mistake
+from flyball.errors import Finding, FlyballError, Mistake, ProjectError
 from flyball.loop import evidence, plan, registering
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
+from flyball.loop.labels import condition
+from flyball.loop.recipe import keep_recipe
 from flyball.loop.site import Site, tracking_stores
+from flyball.loop.sources import SOURCES, sources
 from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.execute import StepCall
-from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
+from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, steps_of, take_over
 from flyball.pipeline.step import Window
-from flyball.project.steps import order
+from flyball.project.steps import StepDeclaration, fallback_problems, order
 from flyball.registry import gate, live
 from flyball.registry.audit import GOVERNOR
+from flyball.registry.degraded import told
 from flyball.registry.records import RuleResult, Verdict, Version
-from flyball.registry.versions import label_of, version, versions
+from flyball.registry.refit import with_refit
+from flyball.registry.versions import free_label, label_of, version, versions
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Transaction
+from flyball.store.files import write_json
 
 #: where a release can die, besides the steps' own transitions.
 TRANSITIONS = ("run-created", "candidate-made", "judged", "refitted", "tracked", "registered")
@@ -123,8 +129,8 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
         if run.reason == ADOPTED_REASON:
             release = _adopt(Attempt(site, run, now, (), _champion(site), checkpoint))
         else:
-            pipeline = site.project.pipeline
-            steps = order(site.workers.describe(), model=pipeline.model, holdout=pipeline.holdout)
+            steps = _steps(site)
+            _keep(site, run)
             release = _release(Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
         _record_failure(site, run, error)
@@ -132,8 +138,26 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable
     return replace(release, seconds=time.monotonic() - began)
 
 
+def _keep(site: Site, run: RunRecord) -> None:
+    """What the run is made with: the recipe that is imported now, and the data files as they were before a step was done."""
+    folder = site.home.runs / run.id
+    keep_recipe(folder, site.project.directory, site.workers.sources())
+    if not any(step.status == "done" for step in steps_of(site.database, run.id)):
+        write_json(folder / SOURCES, sources(site.project.directory, site.project.pipeline.source))
+
+
+def _steps(site: Site) -> tuple[StepDeclaration, ...]:
+    """The steps in their order, as the module declares them now: it may have been written anew since it was checked."""
+    pipeline, steps = site.project.pipeline, site.workers.describe()
+    wrong = fallback_problems(steps, model=pipeline.model, holdout=pipeline.holdout)
+    if wrong:
+        file = site.workers.module_file
+        raise ProjectError(tuple(Finding(file=file, line=line, message=message) for line, message in wrong))
+    return order(steps, model=pipeline.model, holdout=pipeline.holdout)
+
+
 def _release(attempt: Attempt) -> Release:
-    site, run, checkpoint = attempt.site, attempt.run, attempt.checkpoint
+    site, checkpoint = attempt.site, attempt.checkpoint
     pipeline = site.project.pipeline
     calls: tuple[StepCall, ...] = plan.candidate_calls(
         attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
@@ -143,18 +167,23 @@ def _release(attempt: Attempt) -> Release:
     made = attempt.execute((*calls, *_score_call(attempt), *ahead))
     candidate = attempt.value(made["deploy.bundle"])
     checkpoint("candidate-made")
-    held_out, stand_in, checked = _held_out(attempt, made, candidate)
-    verdict = _judge(attempt, candidate, held_out, checked)
+    found = _held_out(attempt, made, candidate)
+    verdict = replace(_judge(attempt, candidate, found), caveat=found.caveat)
     checkpoint("judged")
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
         again = (*calls, *refit)
-        chosen = attempt.value(attempt.execute(again)["refit.deploy.bundle"])
+        made = attempt.execute(again)
+        chosen = attempt.value(made["refit.deploy.bundle"])
+        verdict = _judge_refit(attempt, verdict, chosen, attempt.value(made["refit.deploy.agree"]))
         calls, model_step = again, plan.REFIT + pipeline.model
         checkpoint("refitted")
+    attempt = replace(attempt, fallbacks=attempt.taken())
+    caveat = "; ".join(filter(None, (verdict.caveat, told(attempt.degraded)))) or None
+    verdict = replace(verdict, caveat=caveat)
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, chosen))
-    metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], site.project.gate.confidence)
-    label = label_of(site.model, run.decided_at, chosen["data_digest"], registering.condition(run, chosen))
+    metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], site.project.gate.confidence)
+    label = _label(attempt, chosen)
     call = plan.track_call(
         model_step=model_step,
         name=site.model,
@@ -166,7 +195,7 @@ def _release(attempt: Attempt) -> Release:
     tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
     checkpoint("tracked")
     made_version = registering.version_of(attempt, candidate, chosen, tracked, metrics, label)
-    release = registering.registered(attempt, made_version, verdict, stand_in)
+    release = registering.registered(attempt, made_version, verdict, found.stand_in)
     checkpoint("registered")
     return release
 
@@ -184,24 +213,23 @@ def _adopt(attempt: Attempt) -> Release:
         timezone=site.project.pipeline.timezone,
         serving=site.project.serving,
         # Of rows that the candidate may have learnt from, none is better for the champion than another.
-        champions=champions if unseen else [{**item, "data_end": None} for item in champions[:1]],
+        champions=champions if unseen else [{**item, "data_end": None, "trained": None} for item in champions[:1]],
         cluster=asked.cluster,
         slices=asked.slices,
     )
     made = attempt.execute(calls)
     candidate = attempt.value(made["deploy.bundle"])
-    found = attempt.value(made["adopt.fetch"])
+    fetched = attempt.value(made["adopt.fetch"])
     about = {name: str(run.params[name]) for name in ("source", "reference", "reference_sha256", "seen")}
-    attempt = replace(attempt, adopted={**about, "flavour": found["flavour"], "digest": found["digest"]})
+    attempt = replace(attempt, adopted={**about, "flavour": fetched["flavour"], "digest": fetched["digest"]})
     checkpoint("candidate-made")
     # Nobody knows what it was trained on, so nothing is said of rows it may have seen.
-    held_out, stand_in, checked = _held_out(attempt, made, {**candidate, "seen": None})
-    verdict = _judge(attempt, candidate, held_out, checked)
-    verdict = replace(verdict, caveat=None if unseen else MAY_HAVE_SEEN)
+    found = _held_out(attempt, made, {**candidate, "seen": None})
+    verdict = replace(_judge(attempt, candidate, found), caveat=found.caveat if unseen else MAY_HAVE_SEEN)
     checkpoint("judged")
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, candidate))
-    metrics = gate.metrics_of(held_out, METRIC_NAMES[held_out.task], asked.confidence)
-    label = label_of(site.model, run.decided_at, candidate["data_digest"], registering.condition(run, candidate))
+    metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], asked.confidence)
+    label = _label(attempt, candidate)
     candidate = {**candidate, "data_end": candidate["data_start"] if unseen else candidate["data_end"]}
     call = plan.track_adopted_call(
         name=site.model,
@@ -214,9 +242,20 @@ def _adopt(attempt: Attempt) -> Release:
     tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
     checkpoint("tracked")
     made_version = registering.version_of(attempt, candidate, candidate, tracked, metrics, label)
-    release = registering.registered(attempt, made_version, verdict, stand_in)
+    release = registering.registered(attempt, made_version, verdict, found.stand_in)
     checkpoint("registered")
     return release
+
+
+def _label(attempt: Attempt, chosen: Mapping[str, Any]) -> str:
+    """As MLflow is told it; should another process take it first, `register` finds the next."""
+    site, run = attempt.site, attempt.run
+    # What says where an adopted model comes from is no condition it was made under.
+    params = run.params if attempt.adopted is None else {"condition": run.params.get("condition")}
+    made = condition(params, site.project.pipeline.params, chosen["estimator"])
+    degraded = bool(attempt.degraded)
+    label = label_of(site.model, run.decided_at, chosen["data_digest"], made, degraded=degraded)
+    return free_label(site.database, site.model, label)
 
 
 def _champion(site: Site) -> Version | None:
@@ -235,23 +274,32 @@ def _score_call(attempt: Attempt) -> tuple[StepCall, ...]:
     return (call,)
 
 
-def _held_out(
-    attempt: Attempt, made: Mapping[str, Artifact], candidate: Mapping[str, Any]
-) -> tuple[gate.HeldOut, int, tuple[RuleResult, ...]]:
-    """The rows both are judged on; who stood for the champion: 0 itself, 1 its gated twin, -1 nobody; and what was found
-    of the rows themselves.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The rows both are judged on, and what was found of them."""
+
+    rows: gate.HeldOut
+    #: who stood for the champion: 0 itself, 1 its gated twin, -1 nobody.
+    stand_in: int = -1
+    #: the verdict's lines about the rows themselves.
+    checked: tuple[RuleResult, ...] = ()
+    caveat: str | None = None
+
+
+def _held_out(attempt: Attempt, made: Mapping[str, Artifact], candidate: Mapping[str, Any]) -> _Found:
     task = attempt.site.project.model.task
     if "deploy.score" not in made:
-        return evidence.nothing_held_out(task), -1, ()
+        return _Found(rows=evidence.nothing_held_out(task))
     scores = attempt.value(made["deploy.score"])
-    checked = evidence.checked(scores, candidate, attempt.site.project.gate.allow_leak)
-    return evidence.held_out(task, scores), int(scores["stand_in"][0]), checked
+    return _Found(
+        rows=evidence.held_out(task, scores),
+        stand_in=int(scores["stand_in"][0]),
+        checked=evidence.checked(scores, candidate, attempt.site.project.gate.allow_leak),
+        caveat=evidence.left_out(scores, attempt.champion),
+    )
 
 
-def _judge(
-    attempt: Attempt, candidate: Mapping[str, Any], held_out: gate.HeldOut, checked: tuple[RuleResult, ...]
-) -> Verdict:
+def _judge(attempt: Attempt, candidate: Mapping[str, Any], found: _Found) -> Verdict:
     site, run, champion = attempt.site, attempt.run, attempt.champion
     occasion: gate.Occasion = "first"
     if champion is not None:
@@ -264,9 +312,24 @@ def _judge(
         champion=champion.number if champion else None,
         at=run.decided_at,
     )
-    folder = site.home.runs / run.id / candidate["bundle"]
-    measured = evidence.measured(folder, gate.rules_for(site.project.gate, occasion))
-    return gate.judge(question, site.project.gate, held_out, measured, checked)
+    measured = _measured(attempt, candidate, occasion)
+    return gate.judge(question, site.project.gate, found.rows, measured, found.checked)
+
+
+def _judge_refit(attempt: Attempt, verdict: Verdict, refitted: Mapping[str, Any], agreed: Mapping[str, Any]) -> Verdict:
+    """The verdict with what can be judged of the refitted model itself."""
+    return with_refit(
+        verdict,
+        gate.rules_for(attempt.site.project.gate, verdict.occasion),
+        _measured(attempt, refitted, verdict.occasion),
+        task=attempt.site.project.model.task,
+        disagreement=agreed["disagreement"],
+    )
+
+
+def _measured(attempt: Attempt, bundle: Mapping[str, Any], occasion: gate.Occasion) -> dict[str, float]:
+    folder = attempt.site.home.runs / attempt.run.id / bundle["bundle"]
+    return evidence.measured(folder, gate.rules_for(attempt.site.project.gate, occasion))
 
 
 def _record_failure(site: Site, run: RunRecord, error: FlyballError) -> None:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import os
-import platform
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from flyball.pipeline.step import ModelNames
 from flyball.pipeline.workers import StepWorkers
@@ -23,7 +15,7 @@ from flyball.registry.projects import add_project
 from flyball.store import Database, Home, utcnow
 
 #: what Flyball's own steps need, imported once in the warm process that steps are forked from.
-PRELOAD = ("flyball.loop.steps", "flyball.loop.tracking")
+PRELOAD = ("flyball.loop.steps", "flyball.loop.tracking", "flyball.loop.aliasing")
 
 #: the module whose steps run for a project without a pipeline.
 ADOPTED = "flyball.loop.adopted"
@@ -88,44 +80,3 @@ def tracking_stores(uri: str, folder: Path) -> tuple[str, ...]:
     """Where a model is looked for: `uri`, then what plain MLflow writes into the folder it is used in, where that is."""
     usual = {folder / "mlflow.db": f"sqlite:///{folder / 'mlflow.db'}", folder / "mlruns": (folder / "mlruns").as_uri()}
     return tuple(dict.fromkeys((uri, *(store for path, store in usual.items() if path.exists()))))
-
-
-def recipe_digest(project: Project, params: Mapping[str, Any]) -> str:
-    """SHA-256 of how a model is made: pipeline source and parameters. The same recipe on newer data is a refresh."""
-    source = (project.directory / f"{project.pipeline.module.replace('.', '/')}.py").read_bytes()
-    recipe = orjson.dumps(
-        {"params": dict(params), "seed": project.pipeline.seed, "features": project.model.features},
-        option=orjson.OPT_SORT_KEYS,
-    )
-    return hashlib.sha256(source + b"\0" + recipe).hexdigest()
-
-
-@cache
-def environment() -> Mapping[str, str]:
-    """Every installed distribution with its version, and Python's own."""
-    found = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
-    return {"python": platform.python_version(), **dict(sorted(found.items()))}
-
-
-def hardware() -> str:
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-
-
-def git_state(directory: Path) -> tuple[str | None, bool]:
-    """(commit, whether files differ from it); (None, False) outside a repository or without git."""
-    try:
-        commit = _git(directory, "rev-parse", "HEAD")
-        return commit or None, bool(_git(directory, "status", "--porcelain", "--", "."))
-    except (OSError, subprocess.SubprocessError):
-        return None, False
-
-
-def _git(directory: Path, *words: str) -> str:
-    done = subprocess.run(  # noqa: S603  # fixed words, no shell
-        ["git", "-C", str(directory), *words],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=10,
-    )
-    return done.stdout.strip()

@@ -5,9 +5,7 @@ They run inside step processes, beside the user's steps: here, and nowhere else,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,15 +26,11 @@ from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
 from flyball.loop.evidence import SLICE
 from flyball.loop.replay import replay
+from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unseen_by
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.registry.slices import cut
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
-from flyball.stats.sanity import alone, overlap
-from flyball.store import moment, stamp
-
-#: a refit whose probabilities differ by more than this from what passed the gate, on average, is another model. Large,
-#: because these rows are new to the one and training data to the other: 0.09 to 0.12 on a winter week of flights.
-MAX_DISAGREEMENT = 0.25
+from flyball.stats.sanity import alone
 
 #: the last held-out rows, on which features are suspected of being the target.
 SUSPECTED_ROWS = 20_000
@@ -52,17 +46,19 @@ def bundle(
     profiled: bool,
     engine: Choice = "auto",
     tolerance: float = TOLERANCE,
+    trained_by: str | None = None,
 ) -> dict[str, Any]:
     """Contract, engine, parity and reference profile of a model, as a bundle folder; and what its lineage needs.
 
-    `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: the rows of
-    `table` before the first held-out time, or all of them at a refit. `profiled`: with the reference that drift is
+    `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: what `split`
+    handed out in the step `trained_by`, else all of `table`; see `trained`. `profiled`: with the reference that drift is
     judged against; what a refit will replace needs none. `engine` and `tolerance`: as `[serving]` of the project says.
     """
     names = run.model
-    rows = _frame(table, "the model step's input")
-    held_out = _frame(holdout, "the held-out table") if holdout is not None else rows.iloc[:0]
-    trained, end = _trained_rows(rows, held_out, run)
+    rows = frame_of(table, "the model step's input")
+    held_out = frame_of(holdout, "the held-out table") if holdout is not None else rows.iloc[:0]
+    learnt = trained_on(rows, held_out, run, trained_by)
+    trained = learnt.rows
     if trained.empty:
         raise Mistake(
             f"run {run.id}: no training row is left beside the {len(held_out):,} held-out rows; hold out fewer"
@@ -82,15 +78,16 @@ def bundle(
         },
     )
     dismiss(standing, draft)
+    keep(learnt, run.folder)
     return {
         "bundle": folder.relative_to(run.path).as_posix(),
         "digest": digest,
         "parity": dict(standing.parity),
-        "data_digest": data_digest(trained),
-        "seen": None if run.refit or held_out.empty else _seen(trained, held_out, contract, names),
-        "data_rows": len(trained),
-        "data_start": stamp(_time(trained, names).min()) if names.timestamp else None,
-        "data_end": stamp(end) if end else None,
+        "data_digest": learnt.digest,
+        "seen": None if run.refit or held_out.empty else seen(learnt, held_out),
+        "data_rows": learnt.count,
+        "data_start": stamped(learnt.start),
+        "data_end": stamped(learnt.end),
         "estimator": "onnx" if is_graph(model) else type(model[-1] if hasattr(model, "steps") else model).__name__,
     }
 
@@ -133,30 +130,33 @@ def score(
     slices: list[str],
     timezone: str,
 ) -> dict[str, Any]:
-    """Candidate and champion on the same held-out rows, newer than what either was trained on.
+    """Candidate and champion on the same held-out rows, which neither was trained on.
 
-    `champions`: the champion, then its gated twin; the first that leaves at least half of the held-out rows unseen is
-    asked. Answers arrays: y, candidate, champion (empty: none), clusters, times (µs), who stood in (-1 none, 0, 1), and
-    for each column of `slices` which of its slices every row is in; besides, how rows that are replayed through the
-    serving path came out (`replay`), and how well each feature foretells the target alone.
+    `champions`: the champion, then its gated twin; the first to which at least half of the held-out rows are new is
+    asked, on these. Answers arrays: y, candidate, champion (empty: none), clusters, times (µs), who stood in (-1 none, 0,
+    1), how many rows were left out because it knew them (-1: that cannot be told), and for each column of `slices` which of
+    its slices every row is in; besides, how rows that are replayed through the serving path came out (`replay`), and how
+    well each feature foretells the target alone.
     """
     names = run.model
-    rows = _frame(holdout, "the held-out table")
+    rows = frame_of(holdout, "the held-out table")
     rows = rows[rows[names.target].notna()]
-    chosen, used = -1, rows
+    chosen, used, left_out = -1, rows, 0
     for index, item in enumerate(champions):
-        newer = _newer_than(rows, item["data_end"], names)
-        if len(newer) and len(newer) * 2 >= len(rows):
-            chosen, used = index, newer
+        fresh, told = unseen_by(rows, names, item["data_end"], item.get("trained"))
+        if fresh.any() and fresh.sum() * 2 >= len(rows):
+            chosen, used = index, rows[fresh]
+            left_out = len(rows) - len(used) if told else -1
             break
     engine = load_engine(run.path / candidate["bundle"], candidate["digest"])
     found: dict[str, Any] = {
         "y": _truth(used, engine.contract, names),
-        "candidate": _scores(engine, used),
+        "candidate": scores_of(engine, used),
         "champion": np.empty(0),
         "clusters": _clusters(used, names, cluster, timezone),
         "times": _microseconds(used, names),
         "stand_in": np.asarray([chosen]),
+        "left_out": np.asarray([left_out]),
         "day": _days(used, names, timezone) if names.timestamp else np.empty(0, dtype=np.int64),
     }
     found["replayed"] = replay(engine, used)
@@ -169,36 +169,18 @@ def score(
         found[SLICE + column] = cut(used[column])
     if chosen >= 0:
         item = champions[chosen]
-        found["champion"] = _scores(load_engine(Path(item["folder"]), item["digest"]), used)
+        found["champion"] = scores_of(load_engine(Path(item["folder"]), item["digest"]), used)
     return found
 
 
 def agree(refitted: Mapping[str, Any], twin: Mapping[str, Any], rows: Any, run: RunContext) -> dict[str, float]:
-    """How far the refitted model's scores are from those of its `twin`, which passed the gate; too far is refused.
+    """How far the refitted model's scores are from those of its `twin`, which passed the gate.
 
     `rows`: the held-out table, else the table both were fitted on. Answers the mean absolute difference.
     """
-    asked = _frame(rows, "the table of rows to compare on").tail(PARITY_ROWS)
-    both = [_scores(load_engine(run.path / item["bundle"], item["digest"]), asked) for item in (refitted, twin)]
-    difference = float(np.mean(np.abs(both[0] - both[1])))
-    if run.model.task != "regression" and difference > MAX_DISAGREEMENT:
-        raise Mistake(
-            f"the refitted model disagrees with the one that passed the gate: mean difference {difference:.3f} in "
-            f"probability on {len(asked):,} rows, at most {MAX_DISAGREEMENT} is allowed; is the newest data sound?"
-        )
-    return {"disagreement": difference}
-
-
-def _seen(
-    trained: pd.DataFrame, held_out: pd.DataFrame, contract: Contract, names: ModelNames
-) -> dict[str, int | float] | None:
-    """How many held-out rows occur among the trained ones with all features and the target; None: no target is there."""
-    columns = [*contract.names(), names.target]
-    if any(column not in table.columns for table in (trained, held_out) for column in columns):
-        return None
-    digests = [pd.util.hash_pandas_object(table[columns], index=False).to_numpy() for table in (held_out, trained)]
-    seen, repeated = overlap(digests[0], digests[1])
-    return {"seen": seen, "rows": len(held_out), "repeated": repeated}
+    asked = frame_of(rows, "the table of rows to compare on").tail(PARITY_ROWS)
+    both = [scores_of(load_engine(run.path / item["bundle"], item["digest"]), asked) for item in (refitted, twin)]
+    return {"disagreement": float(np.mean(np.abs(both[0] - both[1])))}
 
 
 def _alone(rows: pd.DataFrame, y: npt.NDArray[np.float64], contract: Contract) -> dict[str, float]:
@@ -209,14 +191,7 @@ def _alone(rows: pd.DataFrame, y: npt.NDArray[np.float64], contract: Contract) -
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def data_digest(table: pd.DataFrame) -> str:
-    """SHA-256 over the table's column names and rows, in order: any changed, added or moved value changes it."""
-    digest = hashlib.sha256("\x1f".join(map(str, table.columns)).encode())
-    digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _frame(value: Any, what: str) -> pd.DataFrame:
+def frame_of(value: Any, what: str) -> pd.DataFrame:
     """The table as pandas; of several results the first that is a table."""
     for item in value if isinstance(value, (tuple, list)) else (value,):
         if isinstance(item, pd.DataFrame):
@@ -229,30 +204,6 @@ def _frame(value: Any, what: str) -> pd.DataFrame:
 
 def _features(rows: pd.DataFrame, names: ModelNames) -> tuple[str, ...]:
     return tuple(str(column) for column in rows.columns if column not in (names.target, names.key, names.timestamp))
-
-
-def _trained_rows(rows: pd.DataFrame, held_out: pd.DataFrame, run: RunContext) -> tuple[pd.DataFrame, datetime | None]:
-    names = run.model
-    if names.timestamp is None:
-        if run.refit or held_out.empty:
-            return rows, None
-        seen = set(pd.util.hash_pandas_object(held_out, index=False))
-        return rows[~pd.util.hash_pandas_object(rows[held_out.columns], index=False).isin(seen).to_numpy()], None
-    if run.refit or held_out.empty:
-        return rows, run.window.end
-    end = _time(held_out, names).min()
-    return rows[_time(rows, names) < end], end
-
-
-def _time(rows: pd.DataFrame, names: ModelNames) -> pd.Series[Any]:
-    times = pd.to_datetime(rows[names.timestamp], utc=True)
-    return times.astype("datetime64[us, UTC]")
-
-
-def _newer_than(rows: pd.DataFrame, end: str | None, names: ModelNames) -> pd.DataFrame:
-    if end is None or names.timestamp is None:
-        return rows
-    return rows[_time(rows, names) >= moment(end)]
 
 
 def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDArray[np.float64]:
@@ -268,7 +219,7 @@ def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDA
     return np.asarray(meaning)[codes]
 
 
-def _scores(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+def scores_of(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Shape (n,) or, multiclass, (n, classes)."""
     answer = engine.predict(columns_from_frame(engine.contract, rows))
     if engine.contract.task == "multiclass":
@@ -280,12 +231,12 @@ def _scores(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
 def _microseconds(rows: pd.DataFrame, names: ModelNames) -> npt.NDArray[np.int64]:
     if names.timestamp is None:
         return np.empty(0, dtype=np.int64)
-    return np.asarray(_time(rows, names).astype("int64").to_numpy(), dtype=np.int64)
+    return np.asarray(times_of(rows, names).astype("int64").to_numpy(), dtype=np.int64)
 
 
 def _days(rows: pd.DataFrame, names: ModelNames, timezone: str) -> npt.NDArray[np.int64]:
     """Local day number of every row: the blocks whose rows move together."""
-    local = _time(rows, names).dt.tz_convert(timezone).dt.tz_localize(None)
+    local = times_of(rows, names).dt.tz_convert(timezone).dt.tz_localize(None)
     return np.asarray(local.dt.floor("D").astype("int64").to_numpy() // 86_400_000_000, dtype=np.int64)
 
 

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime
 
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import FlyballError
+from flyball.loop import projecting
 from flyball.loop.alerts import deliver, end_alert, open_alert, open_evidence
 from flyball.loop.site import Site
-from flyball.pipeline.step import RunContext, Window
-from flyball.pipeline.task import Task
-from flyball.registry import names
-from flyball.registry.versions import versions
 from flyball.serving import episodes
-from flyball.store import Event, new_id, utcnow
+from flyball.store import Event, utcnow
 from flyball.store.outbox import delivered, failed, pending
 
 #: the event a person's wish to retrain travels in; its payload: model, who, why.
 RETRAIN_REQUESTED = "retrain_requested"
 
 
-def deliver_pending(site: Site, *, now: datetime) -> None:
+def deliver_pending(site: Site, *, now: datetime, aliases: bool = True) -> None:
     """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
     silent: dict[str, str] = {}
     _take_journal_events(site)
-    projected = False
     for event in _mine(site):
-        if event.kind == RETRAIN_REQUESTED:
+        if event.kind in (RETRAIN_REQUESTED, "aliases"):
             continue
         try:
-            # One projection says all that has moved by now.
-            if event.kind != "aliases" or not projected:
-                _deliver(site, event, now, silent)
-            projected |= event.kind == "aliases"
+            _deliver(site, event, silent)
         except FlyballError as error:
             with site.database.write() as tx:
                 failed(tx, event, error=str(error))
         else:
             with site.database.write() as tx:
                 delivered(tx, event, at=utcnow())
+    if aliases:
+        _deliver_aliases(site, now)
+
+
+def _deliver_aliases(site: Site, now: datetime) -> None:
+    """Have MLflow follow what has moved, and what it could not be told before."""
+    if projecting.waiting(site.database, site.model):
+        try:
+            projecting.deliver(site.home, site.database, site.workers, site.model, uri=site.tracking_uri, now=now)
+        except FlyballError:
+            pass  # the outbox has it, and is looked at again at the next beat
 
 
 def _take_journal_events(site: Site) -> None:
@@ -88,49 +91,6 @@ def _mine(site: Site) -> list[Event]:
     return [event for event in pending(site.database) if event.payload.get("model") == site.model]
 
 
-def _deliver(site: Site, event: Event, now: datetime, silent: dict[str, str]) -> None:
+def _deliver(site: Site, event: Event, silent: dict[str, str]) -> None:
     if event.kind == "alert":
         deliver(event, site.project.alerts, site.say, silent)
-    elif event.kind == "aliases":
-        _project_aliases(site, now)
-
-
-def _project_aliases(site: Site, now: datetime) -> None:
-    """In a step process, because mlflow is imported there already."""
-    folder = site.home.runs / f".aliases-{new_id()}"
-    context = RunContext(
-        id="aliases",
-        path=folder,
-        folder=folder / "1",
-        model=site.names(),
-        refit=False,
-        now=now,
-        window=Window(start=None, end=now),
-        params={},
-        seed=0,
-    )
-    stages = {str(item.number): item.stage for item in versions(site.database, site.model)}
-    told = [event for event in _mine(site) if event.kind == "aliases"]
-    deleted = sorted({name for event in told for name in event.payload.get("deleted", ())})
-    task = Task(
-        name="aliases",
-        target="flyball.loop.tracking:project_aliases",
-        inputs={},
-        given=(),
-        constants={
-            "name": site.model,
-            "uri": site.tracking_uri,
-            "stages": stages,
-            "free": names.numbers(site.database, site.model),
-            "deleted": deleted,
-        },
-        context=context,
-        log=site.home.runs / f"{site.model}.aliases.log",
-    )
-    folder.mkdir(parents=True)
-    try:
-        outcome = site.workers.run(task, timeout_s=60)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if outcome.error is not None:
-        raise Unavailable(f"MLflow's aliases could not be set: {outcome.error}")

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from flyball.errors import Conflict, FlyballError
 from flyball.journal import lake
 from flyball.journal.carry import carry
-from flyball.loop import governor, outside, release, watching
+from flyball.loop import governor, outside, release, rolling, watching
 from flyball.loop.attempt import Release
 from flyball.loop.governor import Past, Signal
 from flyball.loop.registering import settle_approvals
@@ -24,9 +24,6 @@ from flyball.loop.telling import deliver_pending, requested_retrains, wishers, w
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.pipeline.step import Window
 from flyball.registry import decisions, holds
-from flyball.rollout import book, evidence, move
-from flyball.rollout.state import next_move
-from flyball.stats.names import GREATER_IS_BETTER
 from flyball.store import moment
 from flyball.store.outbox import Event, delivered
 
@@ -36,24 +33,24 @@ class Tick:
     """What one beat did, besides watching."""
 
     release: Release | None
-    #: "v7 full" | "v7 aborted"; None when no rollout moved.
+    #: "v7 full" | "v7 aborted" | "v7 failed"; None when no rollout moved.
     rolled: str | None
 
 
-def tick(site: Site, *, now: datetime) -> Tick:
-    """One beat. A failed run is recorded and told, and does not end the loop."""
+def tick(site: Site, *, now: datetime, aliases: bool = True) -> Tick:
+    """One beat. A failed run is recorded and told, and does not end the loop. `aliases`: have MLflow follow, too."""
     try:
         carry(site.home, site.database, now=now)
     except OSError:
-        deliver_pending(site, now=now)  # what is wrong with the journal is told all the same
+        deliver_pending(site, now=now, aliases=aliases)  # what is wrong with the journal is told all the same
         raise
     finished = _finish_runs(site, now)
     watching.watch(site, now=now)
     settle_approvals(site, now)
-    rolled = _roll(site, now)
+    rolled = rolling.roll(site, now)
     done = _govern(site, now) if finished is None else finished
     outside.reconcile(site, now=now)
-    deliver_pending(site, now=now)
+    deliver_pending(site, now=now, aliases=aliases)
     return Tick(release=done, rolled=rolled)
 
 
@@ -66,44 +63,6 @@ def _finish_runs(site: Site, now: datetime) -> Release | None:
             continue
         except FlyballError as error:
             site.say(f"run {run.id[:12]} failed: {error}")
-    return None
-
-
-def _roll(site: Site, now: datetime) -> str | None:
-    if holds.held(site.database, site.model, now) is not None:
-        return None
-    running = book.active(site.database, site.model)
-    if running is None:
-        waiting = book.queued(site.database, site.model)
-        if waiting is not None:
-            strategy = site.project.rollout.strategy
-            move.start_queued(site.database, waiting, strategy=strategy, columns=site.project.columns, now=now)
-        return None
-    settings = site.project.model
-    metric = settings.primary_metric
-    found = evidence.gather(
-        site.home,
-        running,
-        task=settings.task,
-        metric=metric,
-        confidence=site.project.gate.confidence,
-        now=now,
-        positive=settings.positive,
-    )
-    step = next_move(
-        running,
-        found,
-        site.project.rollout,
-        metric=metric.upper(),
-        greater_is_better=GREATER_IS_BETTER[metric],
-        now=now,
-    )
-    if step.to == "full":
-        move.go_full(site.database, running, found, now=now, why=step.reason)
-        return f"v{running.candidate} full"
-    if step.to == "abort":
-        move.abort(site.database, running, found, now=now, why=step.reason)
-        return f"v{running.candidate} aborted"
     return None
 
 

@@ -28,7 +28,6 @@ from sqlalchemy.orm import configure_mappers
 from flyball.engine.graph_file import graph_bytes, graph_of, is_graph
 from flyball.errors import Mistake
 from flyball.pipeline.step import RunContext
-from flyball.registry.aliases import moved, wanted
 
 # What every forked step would otherwise spend a second on anew: the mappers, and the map from modules to packages.
 configure_mappers()
@@ -70,27 +69,6 @@ def track(
         name, f"{tracked.info.artifact_uri}/model", run_id=identity, tags={"flyball.run": run.id, **values["tags"]}
     )
     return {"run": identity, "version": int(version.version)}
-
-
-def project_aliases(
-    name: str, uri: str, stages: Mapping[str, str], free: Mapping[str, int], deleted: list[str]
-) -> dict[str, Any]:
-    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage, `free` alias ->
-    version, `deleted` the aliases that were taken away here.
-    """
-    client = MlflowClient(uri, uri)
-    ours = wanted({int(number): stage for number, stage in stages.items()}, free)
-    have = {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
-    for alias, (should, _) in moved(ours, have, deleted).items():
-        if should is None:
-            client.delete_registered_model_alias(name, alias)
-        else:
-            client.set_registered_model_alias(name, alias, str(should))
-    for version in client.search_model_versions(f"name='{name}'"):
-        stage = stages.get(str(version.version))
-        if stage is not None and version.tags.get("flyball.stage") != stage:
-            client.set_model_version_tag(name, version.version, "flyball.stage", stage)
-    return {"aliases": ours}
 
 
 def prepare(uri: str, artifacts: str, name: str) -> dict[str, Any]:

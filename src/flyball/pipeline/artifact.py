@@ -86,28 +86,6 @@ def load(artifact: Artifact, root: Path) -> Any:
         raise Corrupt(f"{folder} is incomplete: {error}; run the step again") from error
 
 
-def load_table(artifact: Artifact, root: Path) -> Any:
-    """The first table among the values, as pandas; None where there is none. Unpickles nothing, so any process may call it.
-
-    Raises Corrupt if files are missing.
-    """
-    folder = root / artifact.path
-    try:
-        node = _first_table(orjson.loads((folder / LAYOUT).read_bytes()))
-        if node is None:
-            return None
-        table = _read_table({**node, "kind": "arrow"} if node["kind"] == "polars" else node, folder / node["file"])
-    except FileNotFoundError as error:
-        raise Corrupt(f"{folder} is incomplete: {error}; run the step again") from error
-    return table if node["kind"] == "pandas" else table.to_pandas()
-
-
-def _first_table(layout: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    if layout["kind"] in ("pandas", "polars", "arrow"):
-        return layout
-    return next((found for item in layout.get("items", ()) if (found := _first_table(item)) is not None), None)
-
-
 def is_intact(artifact: Artifact, root: Path) -> bool:
     """Whether the files are there, and the bytes those that were written."""
     folder = root / artifact.path

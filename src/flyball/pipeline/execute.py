@@ -7,16 +7,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from flyball.errors import Mistake, StepFailed
 from flyball.pipeline.artifact import Artifact, is_intact
+from flyball.pipeline.fallback import copy_result, last_good, reaching, recipes
 from flyball.pipeline.logs import tail
-from flyball.pipeline.runs import RunRecord, StepRecord, step_begun, step_done, step_failed, steps_of, take_over
+from flyball.pipeline.runs import (
+    RunRecord,
+    StepRecord,
+    made_before,
+    step_begun,
+    step_done,
+    step_failed,
+    steps_of,
+    take_over,
+)
 from flyball.pipeline.step import ModelNames, RunContext
-from flyball.pipeline.task import Outcome, Task, read_result
+from flyball.pipeline.task import Outcome, Task, read_result, write_result
 from flyball.pipeline.workers import StepWorkers
-from flyball.project.steps import StepDeclaration
+from flyball.project.steps import OnFailure, StepDeclaration
+from flyball.store.clock import stamp
 from flyball.store.database import Database
 from flyball.store.home import Home
 
@@ -29,6 +41,7 @@ TRANSITIONS = (
     "step-ended",  # its process has ended; not yet recorded
     "step-done",  # its result is recorded
     "step-failed",  # its failed attempt is recorded
+    "fallback-taken",  # an earlier run's result is copied in its place; not yet recorded
     "step-kept",  # found done, not run again
 )
 
@@ -54,6 +67,8 @@ class StepCall:
     #: seconds before the first retry, doubled each time.
     backoff_s: float = 1.0
     timeout_s: float | None = None
+    #: what becomes of the run when the retries are used up.
+    on_failure: OnFailure = "fail"
 
 
 def calls_of(declarations: Sequence[StepDeclaration]) -> tuple[StepCall, ...]:
@@ -68,6 +83,7 @@ def calls_of(declarations: Sequence[StepDeclaration]) -> tuple[StepCall, ...]:
             retries=step.retries,
             backoff_s=step.backoff_s,
             timeout_s=step.timeout_s,
+            on_failure=step.on_failure,
         )
         for step in declarations
     )
@@ -105,6 +121,8 @@ def execute(
     A step that is done, called with the same and intact on disk, is not run again; nor is one that had ended when
     the process that watched it died. A run that failed, or whose owner died, is taken over.
 
+    Where a step that says so has failed after its retries, the last good result of an earlier run stands in for it.
+
     Raises StepFailed when a step has failed after its retries, Conflict when another living process executes the run,
     ProjectError when the project's module cannot be imported, Mistake when the steps are no DAG.
     """
@@ -112,11 +130,15 @@ def execute(
     workers.ready()
     with database.write() as tx:
         take_over(tx, run.id)
+    calls, context = {call.name: call for call in steps}, replace(context, path=home.runs / run.id)
     execution = _Execution(
         database=database,
+        runs=home.runs,
+        run=run,
         workers=workers,
-        calls={call.name: call for call in steps},
-        context=replace(context, path=home.runs / run.id),
+        calls=calls,
+        context=context,
+        recipes=recipes(calls, context, sources=workers.sources(), module_file=workers.module_file),
         passed=checkpoint or (lambda _: None),
         recorded={step.name: step for step in steps_of(database, run.id)},
         order=order,
@@ -154,9 +176,14 @@ class _Execution:
     """One walk over a run's steps. All of it happens in the caller's thread; only steps run beside it."""
 
     database: Database
+    #: the folder of all runs.
+    runs: Path
+    run: RunRecord
     workers: StepWorkers
     calls: Mapping[str, StepCall]
     context: RunContext
+    #: step -> digest of how it is made, of the user's steps.
+    recipes: Mapping[str, str]
     passed: Callable[[str], None]
     #: what the database said of each step when the walk began.
     recorded: Mapping[str, StepRecord]
@@ -218,7 +245,7 @@ class _Execution:
             del self.due[name]
             call = self.calls[name]
             with self.database.write() as tx:
-                attempt = step_begun(tx, run=self.context.id, name=name)
+                attempt = step_begun(tx, run=self.context.id, name=name, recipe=self.recipes.get(name))
             self.passed("step-begun")
             task = self.running[name] = self._task(call, attempt)
             self.workers.start(task, call.timeout_s)
@@ -238,9 +265,14 @@ class _Execution:
         if outcome.artifact is None:
             self._record_failed(self.calls[outcome.name], task, outcome.error or "failed without a word")
         else:
-            self._record_done(outcome.name, outcome)
-            self.results[outcome.name] = outcome.artifact
-            self.order.done(outcome.name)
+            self._go_on(outcome)
+
+    def _go_on(self, outcome: Outcome) -> None:
+        """Record a result, and let the steps come that wait for it."""
+        assert outcome.artifact is not None
+        self._record_done(outcome.name, outcome)
+        self.results[outcome.name] = outcome.artifact
+        self.order.done(outcome.name)
 
     def _record_done(self, name: str, outcome: Outcome) -> None:
         assert outcome.artifact is not None
@@ -251,6 +283,7 @@ class _Execution:
                 name=name,
                 artifact=outcome.artifact,
                 seconds=outcome.seconds,
+                fallback_run=outcome.fallback,
             )
         self.passed("step-done")
 
@@ -263,10 +296,51 @@ class _Execution:
         if failures <= call.retries:
             self.due[call.name] = time.monotonic() + call.backoff_s * 2 ** (failures - 1)
             return
+        no_fallback = ""
+        # With another step failed the run fails anyway: who resumes it has this one tried again, for newer data.
+        if call.on_failure == "use_last_good" and self.failed is None:
+            why_not = self._fall_back(call)
+            if why_not is None:
+                return
+            no_fallback = f'; on_failure is "use_last_good", but no result may stand in ({why_not})'
         attempts = "" if failures == 1 else f" after {failures} attempts"
-        text = f"step {call.name!r} of run {self.context.id} failed{attempts}: {error}\n{task.log} ends with\n{tail(task.log)}"
+        text = (
+            f"step {call.name!r} of run {self.context.id} failed{attempts}: {error}{no_fallback}\n"
+            f"{task.log} ends with\n{tail(task.log)}"
+        )
         if self.failed is None:
             self.failed = StepFailed(text, run=self.context.id, step=call.name)
+
+    def _fall_back(self, call: StepCall) -> str | None:
+        """Let the last good result stand in for what could not be made; why not, None if it does.
+
+        It counts as one more attempt, with a result like any other: who is killed from here on resumes as ever.
+        """
+        recipe = self.recipes.get(call.name)
+        good, why_not = last_good(
+            made_before(self.database, self.run, call.name),
+            self.run,
+            runs=self.runs,
+            recipe=recipe,
+            made_of=reaching(self.calls, call.name),
+        )
+        if good is None:
+            return why_not
+        with self.database.write() as tx:
+            attempt = step_begun(tx, run=self.context.id, name=call.name, recipe=recipe)
+        self.passed("step-begun")
+        task, began = self._task(call, attempt), time.perf_counter()
+        task.context.folder.mkdir()
+        artifact = copy_result(good, task.context.folder, runs=self.runs, root=self.context.path)
+        seconds = time.perf_counter() - began
+        said = f"its last good result stands in, from run {good.run}, decided at {stamp(good.decided_at)}"
+        log.warning("run %s: step %s failed; %s", self.context.id, call.name, said)
+        with task.log.open("a", encoding="utf-8") as lines:
+            lines.write(f"--- {call.name}, attempt {attempt}: {said}\n")
+        write_result(task, seconds=seconds, artifact=artifact, error=None, fallback=good.run)
+        self.passed("fallback-taken")
+        self._go_on(Outcome(name=call.name, seconds=seconds, artifact=artifact, error=None, fallback=good.run))
+        return None
 
     def _task(self, call: StepCall, attempt: int) -> Task:
         folder = self.context.path / call.name

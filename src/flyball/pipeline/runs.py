@@ -62,6 +62,35 @@ class StepRecord:
     seconds: float | None
     artifact: Artifact | None
     error: str | None
+    #: digest of how it is made, see `fallback.recipes`; None: nobody can tell.
+    recipe: str | None = None
+    #: the earlier run whose result stands in for this one's; None: it was made here.
+    fallback_run: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoodStep:
+    """A result that a run made of a step, or took from another: for who asks what may stand in for what."""
+
+    step: str
+    #: the run that made it, and what that knew.
+    run: str
+    decided_at: datetime
+    window: Window
+    recipe: str | None
+    artifact: Artifact
+    #: steps of that run whose results had been taken from yet earlier ones.
+    beside: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenStep:
+    """A step of a run for which an earlier run's result stands in."""
+
+    step: str
+    #: the run that made it.
+    run: str
+    decided_at: datetime
 
 
 def create_run(
@@ -204,15 +233,17 @@ def steps_of(database: Database, run: str) -> tuple[StepRecord, ...]:
     return tuple(_step(row) for row in database.all("SELECT * FROM step WHERE run = :run ORDER BY rowid", run=run))
 
 
-def step_begun(tx: Transaction, *, run: str, name: str) -> int:
-    """Record that a new attempt begins; its number, from 1. Raises Conflict if the run is not ours."""
+def step_begun(tx: Transaction, *, run: str, name: str, recipe: str | None = None) -> int:
+    """Record that a new attempt begins, and by what recipe; its number, from 1. Raises Conflict if the run is not ours."""
     check_owner(tx, run)
     tx.run(
-        "INSERT INTO step (run, name, status, attempts, recorded_at) VALUES (:run, :name, 'running', 1, :at)"
+        "INSERT INTO step (run, name, status, attempts, recorded_at, recipe)"
+        " VALUES (:run, :name, 'running', 1, :at, :recipe)"
         " ON CONFLICT (run, name) DO UPDATE SET status = 'running', attempts = step.attempts + 1, recorded_at = :at,"
-        " seconds = NULL, artifact = NULL, error = NULL",
+        " seconds = NULL, artifact = NULL, error = NULL, recipe = :recipe, fallback_run = NULL",
         run=run,
         name=name,
+        recipe=recipe,
         at=stamp(utcnow()),
     )
     row = tx.one("SELECT attempts FROM step WHERE run = :run AND name = :name", run=run, name=name)
@@ -220,12 +251,21 @@ def step_begun(tx: Transaction, *, run: str, name: str) -> int:
     return int(row["attempts"])
 
 
-def step_done(tx: Transaction, *, run: str, name: str, artifact: Artifact, seconds: float) -> None:
-    """Record a step's result. Raises Conflict if the run is not ours."""
+def step_done(
+    tx: Transaction,
+    *,
+    run: str,
+    name: str,
+    artifact: Artifact,
+    seconds: float,
+    fallback_run: str | None = None,
+) -> None:
+    """Record a step's result, and the run it was taken from if it was. Raises Conflict if the run is not ours."""
     check_owner(tx, run)
     tx.run(
-        "UPDATE step SET status = 'done', seconds = :seconds, artifact = :artifact, error = NULL, recorded_at = :at"
-        " WHERE run = :run AND name = :name",
+        "UPDATE step SET status = 'done', seconds = :seconds, artifact = :artifact, error = NULL, recorded_at = :at,"
+        " fallback_run = :fallback_run WHERE run = :run AND name = :name",
+        fallback_run=fallback_run,
         seconds=seconds,
         artifact=orjson.dumps(artifact.to_json()).decode(),
         at=stamp(utcnow()),
@@ -246,6 +286,52 @@ def step_failed(tx: Transaction, *, run: str, name: str, error: str) -> None:
     )
 
 
+def made_before(database: Database, run: RunRecord, name: str) -> tuple[GoodStep, ...]:
+    """What earlier runs of the same project and model made of a step, the latest decided first.
+
+    Earlier by decision time: what was decided after `run` may know what `run` must not.
+    """
+    values = {"project": run.project, "model": run.model, "at": stamp(run.decided_at), "run": run.id}
+    earlier = (
+        "FROM step JOIN run ON run.id = step.run WHERE run.project = :project AND run.model = :model"
+        " AND run.decided_at <= :at AND run.id <> :run"
+    )
+    taken: dict[str, set[str]] = {}
+    for row in database.all(f"SELECT step.run, step.name {earlier} AND step.fallback_run IS NOT NULL", **values):
+        taken.setdefault(row["run"], set()).add(row["name"])
+    rows = database.all(
+        "SELECT step.run, step.recipe, step.artifact, run.decided_at, run.window_start, run.window_end"
+        f" {earlier} AND step.name = :name AND step.status = 'done' AND step.fallback_run IS NULL"
+        " ORDER BY run.decided_at DESC, run.id DESC",
+        **values,
+        name=name,
+    )
+    return tuple(
+        GoodStep(
+            step=name,
+            run=row["run"],
+            decided_at=moment(row["decided_at"]),
+            window=_window(row),
+            recipe=row["recipe"],
+            artifact=Artifact.from_json(orjson.loads(row["artifact"])),
+            beside=frozenset(taken.get(row["run"], ())),
+        )
+        for row in rows
+    )
+
+
+def taken_by(database: Database | Transaction, run: str) -> tuple[TakenStep, ...]:
+    """The steps of a run for which earlier runs' results stand in, in their order."""
+    rows = database.all(
+        "SELECT step.name, step.fallback_run, run.decided_at FROM step JOIN run ON run.id = step.fallback_run"
+        " WHERE step.run = :run AND step.status = 'done' ORDER BY step.rowid",
+        run=run,
+    )
+    return tuple(
+        TakenStep(step=row["name"], run=row["fallback_run"], decided_at=moment(row["decided_at"])) for row in rows
+    )
+
+
 def _not_ours(run: RunRecord) -> Conflict:
     if run.status != "running":
         return Conflict(f"run {run.id} has ended ({run.status}); nothing was changed")
@@ -255,10 +341,13 @@ def _not_ours(run: RunRecord) -> Conflict:
     )
 
 
-def _run(row: Row) -> RunRecord:
-    window = Window(
+def _window(row: Row) -> Window:
+    return Window(
         start=None if row["window_start"] is None else moment(row["window_start"]), end=moment(row["window_end"])
     )
+
+
+def _run(row: Row) -> RunRecord:
     return RunRecord(
         id=row["id"],
         project=row["project"],
@@ -266,7 +355,7 @@ def _run(row: Row) -> RunRecord:
         reason=row["reason"],
         why=row["why"],
         decided_at=moment(row["decided_at"]),
-        window=window,
+        window=_window(row),
         params=orjson.loads(row["params"]),
         seed=row["seed"],
         status=row["status"],
@@ -289,4 +378,6 @@ def _step(row: Row) -> StepRecord:
         seconds=row["seconds"],
         artifact=None if row["artifact"] is None else Artifact.from_json(orjson.loads(row["artifact"])),
         error=row["error"],
+        recipe=row["recipe"],
+        fallback_run=row["fallback_run"],
     )

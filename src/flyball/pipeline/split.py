@@ -1,4 +1,7 @@
-"""Training rows and held-out rows: by time or by share, the same rows whenever the run is repeated."""
+"""Training rows and held-out rows: by time or by share, the same rows whenever the run is repeated.
+
+What is handed out for training is noted in the step's folder: the gate asks whether the model has seen held-out rows.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flyball.errors import Mistake
+from flyball.pipeline.handed import frame_of_rows, learnt_columns, learnt_digests, note
 from flyball.project.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -22,7 +26,9 @@ def split(table: Any, run: RunContext, *, newest: str | None = None, share: floa
 
     newest="7d": held out are the rows of the window's last seven days, by `[model] timestamp`.
     share=0.2: held out are about a fifth of the keys, with all of their rows, if the model has a `key`: which ones
-    depends on `run.seed` and the key alone. Without a key: a fifth of the rows, drawn with `run.seed`.
+    depends on `run.seed` and the key alone. Without a key: about a fifth of the rows, which ones depends on `run.seed` and
+    what stands in the row (features and target, if they are all there): equal rows go together, and rows that come later
+    move none.
     When `run.refit`, everything is training data and the held-out table is empty.
 
     Raises Mistake when not exactly one of the two is given, or the columns do not allow it.
@@ -36,7 +42,9 @@ def split(table: Any, run: RunContext, *, newest: str | None = None, share: floa
     else:
         assert share is not None
         held_out = _share(table, run, share)
-    return _rows(table, ~held_out), _rows(table, held_out)
+    training = _rows(table, ~held_out)
+    note(training, run)
+    return training, _rows(table, held_out)
 
 
 def _newest(table: Any, run: RunContext, newest: str) -> npt.NDArray[np.bool_]:
@@ -65,9 +73,9 @@ def _share(table: Any, run: RunContext, share: float) -> npt.NDArray[np.bool_]:
     if not 0 < share < 1:
         raise Mistake(f"split(share={share!r}): needs a number between 0 and 1")
     if run.model.key is None:
-        held_out = np.zeros(len(table), dtype=bool)
-        held_out[np.random.default_rng(run.seed).permutation(len(table))[: round(share * len(table))]] = True
-        return held_out
+        rows = frame_of_rows(table)
+        columns = learnt_columns(run.model, rows.columns) or tuple(rows.columns)
+        return _fractions(learnt_digests(rows, columns), run.seed) < share
     keys = _column(table, run.model.key).to_pylist()
     drawn = {key: _fraction(f"{run.seed}\x1f{key}") < share for key in set(keys)}
     return np.array([drawn[key] for key in keys], dtype=bool)
@@ -76,6 +84,16 @@ def _share(table: Any, run: RunContext, share: float) -> npt.NDArray[np.bool_]:
 def _fraction(text: str) -> float:
     """A number in [0, 1) determined by the text, uniform over texts."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
+
+
+def _fractions(digests: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.float64]:
+    """Numbers in [0, 1), each determined by its digest and the seed: splitmix64's last steps (Steele et al. 2014)."""
+    start = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest())
+    mixed = digests + np.uint64(start)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return np.asarray((mixed >> np.uint64(11)).astype(np.float64) / 2**53)
 
 
 def _column(table: Any, name: str) -> Any:

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar, overload
 
-from flyball.errors import Mistake, NotYet
-from flyball.project.steps import GIVEN, StepDeclaration
+from flyball.errors import Mistake
+from flyball.project.steps import GIVEN, ON_FAILURE, OnFailure, StepDeclaration
+from flyball.project.wording import nearest
 from flyball.store.clock import moment, stamp
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +34,7 @@ class StepOptions:
     backoff_s: float
     timeout_s: float | None
     after: tuple[str, ...]
+    on_failure: OnFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,9 @@ def step(
     retries: further attempts after a failure. backoff_s: seconds before the first of them, doubled each time.
     timeout_s: seconds after which an attempt is killed and counts as failed; None = never.
     after: steps that must come first although their results are not taken.
-    on_failure: "fail", the only value in this release. Raises Mistake for values out of range.
+    on_failure: what becomes of the run when the retries are used up. "fail": it fails. "use_last_good": the newest result
+    that an earlier run made of this step, by the same recipe, stands in, and the version is marked as degraded; not for
+    the model's step, nor for held-out rows. Raises Mistake for values out of range.
 
     >>> @step(retries=2, backoff_s=0.5)
     ... def collect(window):
@@ -149,9 +153,15 @@ def step(
     >>> collect(None)
     [1, 2, 3]
     """
-    if on_failure != "fail":
-        raise NotYet(f"@step(on_failure={on_failure!r}): only 'fail' in this release")
-    options = StepOptions(retries=retries, backoff_s=backoff_s, timeout_s=timeout_s, after=_names(after))
+    if on_failure not in ON_FAILURE:
+        raise Mistake(f"@step(on_failure={on_failure!r}): is unknown{nearest(str(on_failure), ON_FAILURE)}")
+    options = StepOptions(
+        retries=retries,
+        backoff_s=backoff_s,
+        timeout_s=timeout_s,
+        after=_names(after),
+        on_failure=on_failure,
+    )
     _check(options)
 
     def marked(function: F) -> F:
@@ -203,6 +213,7 @@ def _declaration(name: str, function: FunctionType) -> StepDeclaration:
         retries=options.retries,
         backoff_s=options.backoff_s,
         timeout_s=options.timeout_s,
+        on_failure=options.on_failure,
         line=_line_of_def(function),
     )
 

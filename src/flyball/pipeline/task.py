@@ -82,15 +82,20 @@ class Outcome:
     error: str | None
     #: whether it was killed for taking too long.
     killed: bool = False
+    #: the earlier run whose result stands in for what could not be made; None: it was made here.
+    fallback: str | None = None
 
 
-def write_result(task: Task, *, seconds: float, artifact: Artifact | None, error: str | None) -> None:
+def write_result(
+    task: Task, *, seconds: float, artifact: Artifact | None, error: str | None, fallback: str | None = None
+) -> None:
     """Leave a task's outcome in its folder, whole or not at all: from then on the step has ended."""
     result = {
         "call": task.digest(),
         "seconds": seconds,
         "artifact": None if artifact is None else artifact.to_json(),
         "error": error,
+        "fallback": fallback,
     }
     draft = task.context.folder / f".{RESULT}.draft"
     draft.write_bytes(orjson.dumps(result))
@@ -106,4 +111,10 @@ def read_result(task: Task) -> Outcome | None:
     if result["call"] != task.digest():
         return None
     artifact = None if result["artifact"] is None else Artifact.from_json(result["artifact"])
-    return Outcome(name=task.name, seconds=result["seconds"], artifact=artifact, error=result["error"])
+    return Outcome(
+        name=task.name,
+        seconds=result["seconds"],
+        artifact=artifact,
+        error=result["error"],
+        fallback=result.get("fallback"),
+    )

@@ -102,6 +102,18 @@ class StepWorkers:
             for step in self._imported["steps"]
         )
 
+    def sources(self) -> Mapping[str, bytes]:
+        """The project's own files that were imported, and their text; `module_file` is among them."""
+        self.ready()
+        assert self._imported is not None
+        paths = [Path(file) for file in self._imported["sources"]]
+        return {path.relative_to(self._directory).as_posix(): path.read_bytes() for path in paths if path.exists()}
+
+    @property
+    def module_file(self) -> str:
+        """The pipeline's module as a file of the project's directory."""
+        return f"{self._module.replace('.', '/')}.py"
+
     def run(self, task: Task, timeout_s: float | None = None) -> Outcome:
         """Run one task to its end; timeout_s: seconds after which it is killed."""
         assert not self._running

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from flyball.project.steps import GIVEN, StepDeclaration
-from flyball.project.wording import nearest
+from flyball.project.steps import GIVEN, ON_FAILURE, StepDeclaration
+from flyball.project.wording import nearest, shown
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -43,6 +43,23 @@ def read_steps(source: bytes) -> tuple[tuple[StepDeclaration, ...], tuple[Fault,
     if not steps and not faults:
         faults.append((None, "declares no steps; write `from flyball import step` and put @step on a function"))
     return tuple(steps), tuple(faults)
+
+
+def source_of(source: bytes, steps: Collection[str]) -> str:
+    """A module's text as far as it makes these steps: without the other steps, comments, blanks and `@step(...)` itself.
+
+    What they share stays: constants, helpers, imports. A text that cannot be read is given as it is.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source.decode(errors="replace")
+    for function, decorator in list(_decorated(tree)):
+        if function.name in steps:
+            function.decorator_list.remove(decorator)
+        elif function in tree.body:
+            tree.body.remove(function)
+    return ast.unparse(tree)
 
 
 def _decorated(tree: ast.Module) -> Iterator[tuple[Function, ast.expr]]:
@@ -114,7 +131,6 @@ def _options(call: ast.Call, wrong: list[str]) -> dict[str, Any]:
                 wrong.append(
                     f"{keyword.arg} must be written out as a plain value: it is read without running the module"
                 )
-    options.pop("on_failure", None)
     return options
 
 
@@ -149,11 +165,9 @@ def _after(value: Any) -> tuple[str, ...]:
 
 
 def _on_failure(value: Any) -> str:
-    if value == "fail":
-        return "fail"
-    if value == "use_last_good":
-        raise _NotHonoured('"use_last_good" is not yet possible; use "fail" with retries')
-    raise _NotHonoured('needs "fail"')
+    if value in ON_FAILURE:
+        return str(value)
+    raise _NotHonoured(f"{shown(value)} is unknown{nearest(str(value), ON_FAILURE)}")
 
 
 _OPTIONS: dict[str, Callable[[Any], Any]] = {

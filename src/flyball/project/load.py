@@ -10,12 +10,12 @@ from typing import Any
 
 from flyball.errors import Finding, ProjectError
 from flyball.project.build import build_project
-from flyball.project.checks import cross_checks
+from flyball.project.checks import cross_checks, holdout_step
 from flyball.project.declared import read_steps
 from flyball.project.locate import Place, lines_of
 from flyball.project.records import Project
 from flyball.project.schema import Problem, label, read_document
-from flyball.project.steps import StepDeclaration, problems
+from flyball.project.steps import StepDeclaration, fallback_problems, problems
 
 SETTINGS = "flyball.toml"
 
@@ -32,6 +32,7 @@ def load_project(directory: Path | str) -> Project:
         findings = _beside_adopted(folder, module, _line(lines, ("model", "adopted")))
     else:
         steps, findings = _read_pipeline(folder, module, _line(lines, ("pipeline", "module")))
+    findings += _fallbacks(values, steps, module)
     crossed = cross_checks(values, steps, frozenset(problem.path for problem in refused))
     findings += [_finding(problem, lines) for problem in (*refused, *crossed)]
     if findings:
@@ -106,6 +107,12 @@ def _read_pipeline(folder: Path, module: str, line: int | None) -> tuple[tuple[S
     steps, faults = read_steps(source)
     faults = faults or problems(steps)
     return () if faults else steps, [Finding(file=name, line=at, message=message) for at, message in faults]
+
+
+def _fallbacks(values: Mapping[str, Any], steps: tuple[StepDeclaration, ...], module: str) -> list[Finding]:
+    """Which step may fall back depends on which are the model's and the hold-out's."""
+    wrong = fallback_problems(steps, model=values["pipeline"]["model"], holdout=holdout_step(values, steps))
+    return [Finding(file=f"{module.replace('.', '/')}.py", line=line, message=message) for line, message in wrong]
 
 
 def _beside_adopted(folder: Path, module: str, line: int | None) -> list[Finding]:

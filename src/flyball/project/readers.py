@@ -70,6 +70,17 @@ def variable(value: Any) -> str:
     return value
 
 
+def paths(value: Any) -> tuple[str, ...]:
+    """One path or several, relative and below the project's folder."""
+    found = value if isinstance(value, list) else [value]
+    for item in found:
+        if not isinstance(item, str) or not item.strip() or item.startswith(("/", "~")) or ".." in item.split("/"):
+            raise ValueError(f'needs paths below the project\'s folder, such as "data/rows.parquet", got {shown(item)}')
+    if len(set(found)) < len(found):
+        raise ValueError(f"needs each path once, got {shown(value)}")
+    return tuple(found)
+
+
 def positive_value(value: Any) -> str:
     """The target's value that counts as positive, as text. A boolean is its number, as it is in a table's column."""
     if isinstance(value, int) and abs(value) < INT64:

@@ -47,6 +47,8 @@ class PipelineSettings:
     timezone: str
     seed: int
     params: Mapping[str, Any]
+    #: the data files it reads, relative to flyball.toml: their digests, and DVC's revisions, are kept with each version.
+    source: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

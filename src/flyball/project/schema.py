@@ -80,6 +80,7 @@ SCHEMA: dict[str, Shape] = {
         "timezone": Key(reader=read.timezone, default="UTC"),
         "seed": Key(reader=read.integer(0, 2**32 - 1), default=7),
         "params": Key(reader=read.params, default={}),
+        "source": Key(reader=read.paths, default=()),
     },
     "gate": {
         "change": Items(reader=read.text),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import Literal
 
 from flyball.project.wording import nearest
 
@@ -13,6 +14,10 @@ GIVEN = ("window", "params", "seed", "run")
 
 #: Flyball's own last steps; refused as step names.
 RESERVED = ("deploy", "monitor")
+
+#: What becomes of a run whose step has failed after its retries: it fails, or an earlier run's result stands in.
+OnFailure = Literal["fail", "use_last_good"]
+ON_FAILURE: tuple[OnFailure, ...] = ("fail", "use_last_good")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class StepDeclaration:
     #: wait before attempt k+1: backoff_s * 2**k.
     backoff_s: float = 1.0
     timeout_s: float | None = None
+    on_failure: OnFailure = "fail"
     #: line of its `def` in the pipeline's file.
     line: int = 0
 
@@ -72,6 +78,34 @@ def problems(declarations: Sequence[StepDeclaration]) -> tuple[tuple[int, str], 
     """(line, message) for whatever keeps these steps from running."""
     found = [*_name_problems(declarations), *_need_problems(declarations)]
     return tuple(found or _cycle_problems(declarations))
+
+
+def fallback_problems(
+    declarations: Sequence[StepDeclaration], *, model: str, holdout: str | None
+) -> tuple[tuple[int, str], ...]:
+    """(line, message) for every step that asks for its last good result where none may stand in."""
+    found = []
+    for step in declarations:
+        obstacle = _fallback_obstacle(declarations, step.name, model, holdout)
+        if step.on_failure == "use_last_good" and obstacle:
+            found.append(
+                (step.line, f'step {step.name}: on_failure "use_last_good" {obstacle}; use "fail" with retries')
+            )
+    return tuple(found)
+
+
+def _fallback_obstacle(
+    declarations: Sequence[StepDeclaration], name: str, model: str, holdout: str | None
+) -> str | None:
+    if name == model:
+        return "cannot be honoured on the model's step: an earlier run's model is a version already"
+    into_model = name in upstream(declarations, model)
+    if not into_model and holdout is not None and name in upstream(declarations, holdout):
+        # What training takes would be newer than the rows that are to be new to it.
+        return f"cannot be honoured for held-out rows ({holdout}): a model could be judged on rows it was trained on"
+    if model in upstream(declarations, name):
+        return f"cannot be honoured after {model}: an earlier run's result is about an earlier model"
+    return None
 
 
 def _name_problems(declarations: Sequence[StepDeclaration]) -> Iterator[tuple[int, str]]:

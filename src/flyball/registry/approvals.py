@@ -14,7 +14,7 @@ from flyball.registry import audit
 from flyball.registry.versions import set_stage
 from flyball.store import Database, Row, Transaction, moment, stamp
 
-Status = Literal["waiting", "approved", "expired", "superseded"]
+Status = Literal["waiting", "approved", "expired", "superseded", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,13 @@ def expire(tx: Transaction, *, model: str, now: datetime) -> list[Approval]:
         _end(tx, model, item.version, "expired", by=None, why="nobody approved it in time", now=now)
         set_stage(tx, model, item.version, "archived")
     return late
+
+
+def withdraw(tx: Transaction, *, model: str, version: int, who: str, why: str, now: datetime) -> None:
+    """End its wait, if it waits: the version was put away."""
+    found = of(tx, model, version)
+    if found is not None and found.status == "waiting":
+        _end(tx, model, version, "withdrawn", by=who, why=why, now=now)
 
 
 def of(source: Transaction | Database, model: str, version: int) -> Approval | None:

@@ -1,8 +1,8 @@
 """The audit as a chain of digests: an entry edited, deleted, moved or slipped in breaks it, and says where.
 
 Each entry's digest is SHA-256 over its fields and the digest before it (Haber and Stornetta 1991). Whoever can write the
-database could rewrite the whole chain, or cut off its end; so its head goes out with every decision and alert, and to
-MLflow with every version, and a chain that does not pass through a head that was seen elsewhere is found out.
+database could rewrite the whole chain, or cut off its end; so its head goes out with every decision, alert and move of a
+stage, and to MLflow with these, and a chain that does not pass through a head that was seen elsewhere is found out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 import orjson
 
 from flyball.errors import Mistake
+from flyball.registry import covered
 from flyball.store import Database, Transaction
 
 _FIELDS = ("id", "at", "recorded_at", "who", "act", "model", "was", "becomes", "why", "previous")
-_SELECT = f"SELECT {', '.join(_FIELDS)}, digest FROM audit"  # noqa: S608 - names of our own
+_SELECT = f"SELECT {', '.join(_FIELDS)}, evidence, digest FROM audit"  # noqa: S608 - names of our own
 _HEAD = re.compile(r"(\d+):([0-9a-f]{64})")
 
 
@@ -37,8 +38,10 @@ class Verified:
     """What looking at every entry found."""
 
     entries: int
-    #: heads that were looked for in the chain: those kept with decisions and alerts, and those that were given.
+    #: heads that were looked for in the chain: those kept with decisions, alerts and events, and those that were given.
     heads: int
+    #: rows of live history and gate decisions that entries tell of, and that were held against what was told.
+    told_of: int
     #: `number:digest` of the last entry; None where there is none.
     head: str | None
     faults: tuple[Fault, ...]
@@ -65,20 +68,25 @@ def head(source: Transaction | Database) -> str | None:
 
 
 def verify(database: Database, heads: Iterable[str] = ()) -> Verified:
-    """Look at every entry, and for every head kept with decisions and alerts or given in `heads` (`number:digest`)."""
+    """Look at every entry, at the rows it tells of, and for every head kept elsewhere or given in `heads` (`number:digest`)."""
     rows = [dict(row) for row in database.all(f"{_SELECT} ORDER BY id")]
     wanted = {**_kept(database), **dict.fromkeys(heads, "was given")}
-    faults = (*_faults(rows, database), *_missed(rows, wanted), *_cut(rows, database))
+    told = covered.told(rows)
+    changed = (Fault(entry=entry, what=what) for entry, what in covered.changed(database, told))
+    faults = (*_faults(rows, database), *_missed(rows, wanted), *_cut(rows, database), *changed)
     return Verified(
         entries=len(rows),
         heads=len(wanted),
+        told_of=len(told),
         head=head(database),
         faults=tuple(sorted(faults, key=lambda fault: fault.entry)),
     )
 
 
 def _digest(row: Mapping[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps([row[name] for name in _FIELDS])).hexdigest()
+    # An entry from before there was evidence keeps its digest.
+    evidence = () if row["evidence"] is None else (row["evidence"],)
+    return hashlib.sha256(orjson.dumps([*(row[name] for name in _FIELDS), *evidence])).hexdigest()
 
 
 def _unchained(source: Transaction | Database, before: int) -> str:
@@ -115,11 +123,15 @@ def _name(row: Mapping[str, Any] | None) -> str:
 
 
 def _kept(database: Database) -> dict[str, str]:
-    """Every head that is kept with a decision or an alert -> where."""
+    """Every head that is kept with a decision, an alert or an event of the outbox -> where."""
     found: dict[str, str] = {}
     for table in ("decision", "alert"):
         sql = f"SELECT audit_head, min(id) AS id FROM {table} WHERE audit_head IS NOT NULL GROUP BY audit_head"  # noqa: S608
         found |= {row["audit_head"]: f"is kept with {table} {row['id']}" for row in database.all(sql)}
+    for row in database.all("SELECT id, payload FROM outbox WHERE payload LIKE '%\"audit_head\"%' ORDER BY id DESC"):
+        text = orjson.loads(row["payload"]).get("audit_head")
+        if text:
+            found.setdefault(text, f"is kept with event {row['id']}")
     return found
 
 
@@ -135,7 +147,9 @@ def _missed(rows: list[dict[str, Any]], wanted: Mapping[str, str]) -> Iterator[F
         number, digest = int(match[1]), match[2]
         if number > last:
             yield Fault(entry=number, what=f"is missing: the audit ends at #{last}, and a later head {where}")
-        elif digests.get(number) != digest:
+        elif number not in digests:
+            yield Fault(entry=number, what=f"is gone: its head {where}")
+        elif digests[number] != digest:
             yield Fault(entry=number, what=f"is another entry than the one whose head {where}")
 
 

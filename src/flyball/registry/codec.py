@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import Any, cast
 
 import orjson
 
 from flyball.errors import Corrupt
-from flyball.registry.records import Deployment, Lineage, RuleResult, Stage, Verdict, Version
+from flyball.registry.records import Deployment, Fallback, Lineage, Listed, RuleResult, Stage, Verdict, Version
 from flyball.stats.estimate import Estimate
 from flyball.store import moment
 
@@ -34,10 +35,34 @@ def load_version(text: str, *, stage: Stage) -> Version:
             "created_at": moment(value["created_at"]),
             "metrics": {name: Estimate(**item) for name, item in value["metrics"].items()},
             "lineage": Lineage(
-                **{**lineage, "data_start": _moment(lineage["data_start"]), "data_end": _moment(lineage["data_end"])}
+                **{
+                    **lineage,
+                    "data_start": _moment(lineage["data_start"]),
+                    "data_end": _moment(lineage["data_end"]),
+                    "degraded": tuple(
+                        Fallback(**{**item, "decided_at": moment(item["decided_at"])})
+                        for item in lineage.get("degraded", ())
+                    ),
+                }
             ),
             "stage": stage,
         }
+    )
+
+
+def load_listed(text: str, *, stage: Stage, metrics: int) -> Listed:
+    """Of a version's record what a list shows, with the first `metrics` of its metrics: a tenth of the work."""
+    value = _fields(text)
+    lineage = value["lineage"]
+    return Listed(
+        number=value["number"],
+        label=value["label"],
+        stage=stage,
+        created_at=moment(value["created_at"]),
+        metrics={name: Estimate(**item) for name, item in islice(value["metrics"].items(), metrics)},
+        data_rows=lineage["data_rows"],
+        data_end=_moment(lineage["data_end"]),
+        reason=lineage["reason"],
     )
 
 

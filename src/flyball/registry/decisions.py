@@ -11,7 +11,8 @@ import orjson
 from flyball.registry import chain
 from flyball.store import Database, Row, Transaction, moment, stamp, utcnow
 
-Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "run"]
+#: `act`: what a person did by hand.
+Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "run", "act", "reproduce"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def decide(
 
 
 def decisions(
-    database: Database,
+    source: Database | Transaction,
     model: str,
     *,
     kind: Kind | None = None,
@@ -70,7 +71,7 @@ def decisions(
     limit: int = 50,
 ) -> list[Decision]:
     """Newest first."""
-    rows = database.all(
+    rows = source.all(
         "SELECT id, model, at, kind, subject, verdict, reason, evidence FROM decision WHERE model = :model"
         " AND (:kind IS NULL OR kind = :kind) AND (:subject IS NULL OR subject = :subject)"
         " AND (:since IS NULL OR at >= :since) ORDER BY at DESC, id DESC LIMIT :limit",

@@ -153,9 +153,9 @@ def _result(rule: Rule, confidence: float, held_out: _Both, measured: Mapping[st
     if rule.against_champion:
         return _compared(rule, confidence, held_out)
     if rule.metric in SERVING_METRICS:
-        return _absolute(rule, measured.get(rule.metric))
+        return absolute(rule, measured.get(rule.metric))
     own = _estimate(rule.metric, held_out, confidence)
-    return _absolute(rule, None if own is None else own.value)
+    return absolute(rule, None if own is None else own.value)
 
 
 def _sliced(settings: GateSettings, held_out: HeldOut) -> tuple[RuleResult, ...]:
@@ -171,7 +171,8 @@ def _sliced(settings: GateSettings, held_out: HeldOut) -> tuple[RuleResult, ...]
     return tuple(line for rule in settings.slice_floor for line in judge_slices(rule, rows, settings.confidence))
 
 
-def _absolute(rule: Rule, value: float | None) -> RuleResult:
+def absolute(rule: Rule, value: float | None) -> RuleResult:
+    """A rule that asks for a value alone."""
     if value is None or not np.isfinite(value):
         return _cannot(rule, f"{rule.metric} cannot be judged on these rows")
     passed = {">": value > rule.value, ">=": value >= rule.value, "<": value < rule.value, "<=": value <= rule.value}

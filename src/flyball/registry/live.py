@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from flyball.errors import Conflict
-from flyball.registry import audit
+from flyball.registry import audit, covered
 from flyball.registry.codec import dump, load_deployment
 from flyball.registry.records import Deployment
 from flyball.registry.versions import set_stage
@@ -47,6 +47,15 @@ def live_at(database: Database, model: str, at: datetime) -> Deployment | None:
     return None if row is None else _deployment(row)
 
 
+def move_of(database: Database, deployment: Deployment) -> tuple[str, str]:
+    """Who made a deployment, and why."""
+    row = database.one(
+        "SELECT who, why FROM deployment WHERE generation = :generation", generation=deployment.generation
+    )
+    assert row is not None
+    return row["who"], row["why"]
+
+
 def history(database: Database, model: str) -> list[Deployment]:
     """Every deployment of a model, oldest first."""
     return [
@@ -55,9 +64,17 @@ def history(database: Database, model: str) -> list[Deployment]:
 
 
 def deploy(
-    tx: Transaction, deployment: Deployment, *, replaces: int | None, who: str, why: str, act: str = "promote"
+    tx: Transaction,
+    deployment: Deployment,
+    *,
+    replaces: int | None,
+    who: str,
+    why: str,
+    act: str = "promote",
+    despite_gate: bool = False,
 ) -> Deployment:
-    """Append `deployment` and move the stages with it; the record with its generation. `act` names it in the audit.
+    """Append `deployment` and move the stages with it; the record with its generation. `act` names it in the audit,
+    which keeps the gate's verdict on what goes live, and digests of both.
 
     `replaces` is the generation the caller saw (None: none): if another moved first, Conflict, and nothing is changed.
     """
@@ -78,7 +95,6 @@ def deploy(
         who=who,
         why=why,
     )
-    _move_stages(tx, before, deployment)
     audit.record(
         tx,
         at=deployment.at,
@@ -88,7 +104,13 @@ def deploy(
         was=_say(before),
         becomes=_say(deployment),
         why=why,
+        evidence={
+            "gate": covered.gate_of(tx, deployment.model, deployment.live),
+            "deployment": covered.deployment_of(tx, generation),
+            **({"despite_gate": True} if despite_gate else {}),
+        },
     )
+    _move_stages(tx, before, deployment)  # after the entry: what it has told carries the chain's new head
     return replace(deployment, generation=generation)
 
 

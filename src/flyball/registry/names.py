@@ -128,5 +128,5 @@ def _audit(
     )
 
 
-def _say(name: str, number: int | None) -> str:
-    return f"{name}: {'nothing' if number is None else f'v{number}'}"
+def _say(name: str, number: int | None) -> str | None:
+    return None if number is None else f"v{number} as {name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from flyball.errors import Mistake
+from flyball.errors import Mistake, NotFound
 from flyball.store import Database, Transaction, stamp
 
 
@@ -31,3 +31,20 @@ def projects(database: Database) -> dict[str, Path]:
     return {
         row["name"]: Path(row["directory"]) for row in database.all("SELECT name, directory FROM project ORDER BY name")
     }
+
+
+def model_names(database: Database) -> list[str]:
+    """Every model anything is known of, sorted: projects not yet trained too."""
+    rows = database.all(
+        "SELECT name AS model FROM project UNION SELECT model FROM version UNION SELECT model FROM run"
+        " UNION SELECT model FROM decision ORDER BY 1"
+    )
+    return [row["model"] for row in rows]
+
+
+def require_model(database: Database, model: str) -> None:
+    """NotFound, naming what there is, unless the model is known."""
+    known = model_names(database)
+    if model not in known:
+        there = ", ".join(known) or "none yet; `flyball run` trains the first"
+        raise NotFound(f"no model {model!r} here (there is: {there})")

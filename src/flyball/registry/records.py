@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from flyball.stats.estimate import Estimate
 
 Stage = Literal["none", "staging", "shadow", "production", "archived"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """A step for which an earlier run's result stood in."""
+
+    step: str
+    #: the run that made it, and when that was decided: nothing newer is in it.
+    run: str
+    decided_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.step} from run {self.run[:12]} ({self.decided_at:%Y-%m-%d})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,10 @@ class Lineage:
     #: of a version that was not trained here: source, flavour, digest of its files, the reference table with its digest,
     #: and `seen`: whether it was trained on those rows, "unknown" or "no". None: trained by its run.
     adopted: Mapping[str, str] | None = None
+    #: the data files of `[pipeline] source` -> their `sha256`, and what DVC says of them: dvc, md5, state, revision.
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: steps the model is made of for which earlier runs' results stood in; empty: all were made by its run.
+    degraded: tuple[Fallback, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +78,20 @@ class Version:
     parity: Mapping[str, Any]
     lineage: Lineage
     stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a list of versions shows of one; fields as in `Version` and its lineage."""
+
+    number: int
+    label: str
+    stage: Stage
+    created_at: datetime
+    metrics: Mapping[str, Estimate]
+    data_rows: int
+    data_end: datetime | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,5 +143,5 @@ class Verdict:
     results: tuple[RuleResult, ...]
     passed: bool
     at: datetime
-    #: what must be known of the rows to judge by the verdict; None: the candidate did not see them.
+    #: what must be known of the rows to judge by the verdict: which the candidate may have seen, which the champion had.
     caveat: str | None = None

@@ -57,11 +57,30 @@ def no_leak(features: Mapping[str, float], allowed: Sequence[str]) -> RuleResult
 def unseen(seen: int, rows: int, repeated: float) -> RuleResult:
     """`seen` of the held-out `rows` occur among the trained ones; of those the share `repeated` has a twin among them."""
     share = seen / rows if rows else 0.0
-    good = share <= max(MOST_SEEN, TIMES_NATURAL * repeated)
+    good = may_be_known(seen, rows, repeated)
     why = f"{seen:,} of {rows:,} held-out rows ({share:.1%}) stand in the training rows, of which {repeated:.1%} have a twin"
     if not good:
-        why += f"; at most {MOST_SEEN:.0%}, or twice as many as have a twin, are allowed: do the two overlap?"
+        why += (
+            f"; at most {MOST_SEEN:.0%}, or twice as many as have a twin, are allowed: call split() in the model step, or "
+            "give it a table without them"
+        )
     return _line("held-out rows are unseen", good, why, value=share)
+
+
+def untold(why: str) -> RuleResult:
+    """Nobody knows whether training has seen the held-out rows, and what cannot be judged does not pass."""
+    mend = "call split() in the model step, on the table with the features and the target"
+    return _line("held-out rows are unseen", False, f"whether training has seen them cannot be told: {why}; {mend}")
+
+
+def may_be_known(seen: int, rows: int, repeated: float) -> bool:
+    """Whether so few of the rows are among the trained ones that it may be."""
+    return seen <= MOST_SEEN * rows or repeats(seen, rows, repeated)
+
+
+def repeats(seen: int, rows: int, repeated: float) -> bool:
+    """Whether rows as these are found among the trained ones anyhow, of which the share `repeated` has a twin."""
+    return seen <= TIMES_NATURAL * repeated * rows
 
 
 def _where(at: Sequence[int]) -> str:
@@ -69,5 +88,5 @@ def _where(at: Sequence[int]) -> str:
     return f"in {count:,} {'row' if count == 1 else 'rows'}, first in row {first}"
 
 
-def _line(rule: str, passed: bool, why: str, *, value: float | None) -> RuleResult:
+def _line(rule: str, passed: bool, why: str, *, value: float | None = None) -> RuleResult:
     return RuleResult(rule=rule, candidate=value, champion=None, difference=None, passed=passed, why=why)

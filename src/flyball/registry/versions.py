@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from typing import cast
 
 from flyball.errors import NotFound
-from flyball.registry import names
-from flyball.registry.codec import dump, load_version
-from flyball.registry.records import Stage, Version
+from flyball.registry import chain, names
+from flyball.registry.codec import dump, load_listed, load_version
+from flyball.registry.records import Listed, Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
+
+#: characters of a label, but for a number behind it.
+LABEL_LENGTH = 96
 
 _SELECT = "SELECT record, stage FROM version"
 
 
 def register(tx: Transaction, version: Version) -> Version:
-    """Write a version. The same run again gives the version it already made: a resumed run registers once."""
+    """Write a version. The same run again gives the version it already made: a resumed run registers once.
+
+    A label that an older version of the model carries gets a number behind it.
+    """
     row = tx.one(f"{_SELECT} WHERE run = :run", run=version.lineage.run)
     if row is not None:
         return _version(row)
+    version = replace(version, label=free_label(tx, version.model, version.label))
     tx.run(
         "INSERT INTO version (model, number, label, run, stage, created_at, recorded_at, record)"
         " VALUES (:model, :number, :label, :run, :stage, :created_at, :recorded_at, :record)",
@@ -38,7 +47,8 @@ def register(tx: Transaction, version: Version) -> Version:
 
 def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
     """Move a version's stage, and have MLflow's aliases follow."""
-    emit(tx, kind="aliases", payload={"model": model}, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
+    payload = {"model": model, "audit_head": chain.head(tx)}
+    emit(tx, kind="aliases", payload=payload, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
     tx.run(
         "UPDATE version SET stage = :stage WHERE model = :model AND number = :number",
         stage=stage,
@@ -47,20 +57,26 @@ def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
     )
 
 
-def models(database: Database) -> list[str]:
+def models(database: Database | Transaction) -> list[str]:
     """Names of all models that have a version, sorted."""
     return [row["model"] for row in database.all("SELECT DISTINCT model FROM version ORDER BY model")]
 
 
-def versions(database: Database, model: str) -> list[Version]:
+def versions(database: Database | Transaction, model: str) -> list[Version]:
     """All versions of a model, oldest first."""
     return [_version(row) for row in database.all(f"{_SELECT} WHERE model = :model ORDER BY number", model=model)]
 
 
-def version(database: Database, model: str, number: int) -> Version:
-    row = database.one(f"{_SELECT} WHERE model = :model AND number = :number", model=model, number=number)
+def listed(database: Database, model: str, metrics: int) -> list[Listed]:
+    """A model's versions, oldest first, with the first `metrics` of each one's metrics only."""
+    rows = database.all(f"{_SELECT} WHERE model = :model ORDER BY number", model=model)
+    return [load_listed(row["record"], stage=cast(Stage, row["stage"]), metrics=metrics) for row in rows]
+
+
+def version(source: Database | Transaction, model: str, number: int) -> Version:
+    row = source.one(f"{_SELECT} WHERE model = :model AND number = :number", model=model, number=number)
     if row is None:
-        raise _no_such(database, model, str(number))
+        raise _no_such(source, model, str(number))
     return _version(row)
 
 
@@ -91,9 +107,27 @@ def parse_reference(text: str) -> tuple[str, str]:
     return model, ref or "production"
 
 
-def label_of(model: str, created_at: datetime, data_digest: str, condition: str) -> str:
-    """`flight-delay-20130701-d3f9a1c2-lgbm`: training date, dataset version, experiment condition."""
-    return "-".join(part for part in (model, created_at.strftime("%Y%m%d"), data_digest[:8], condition) if part)
+def label_of(model: str, created_at: datetime, data_digest: str, condition: str, *, degraded: bool = False) -> str:
+    """`flight-delay-20130701-d3f9a1c2-lgbm-lr0.05`: training date, dataset version, experiment condition; at most
+    `LABEL_LENGTH` characters, or as many as the model's name needs; `-degraded` after it all where a step's result is an
+    earlier run's.
+    """
+    named = "-".join((model, created_at.strftime("%Y%m%d"), data_digest[:8]))
+    label = f"{named}-{condition[: max(LABEL_LENGTH - len(named) - 1, 8)]}".rstrip("-.") if condition else named
+    return f"{label}-degraded" if degraded else label
+
+
+def free_label(database: Database | Transaction, model: str, label: str) -> str:
+    """`label`, or the first of `label-2`, `label-3` … that no version of the model carries."""
+    rows = database.all("SELECT label FROM version WHERE model = :model", model=model)
+    taken = {row["label"] for row in rows if row["label"].startswith(label)}
+    return next(name for name in _numbered(label) if name not in taken)
+
+
+def _numbered(label: str) -> Iterator[str]:
+    yield label
+    for number in count(2):
+        yield f"{label}-{number}"
 
 
 def _version(row: Row) -> Version:
@@ -101,7 +135,7 @@ def _version(row: Row) -> Version:
     return replace(load_version(row["record"], stage=stage), stage=stage)
 
 
-def _no_such(database: Database, model: str, ref: str) -> NotFound:
+def _no_such(database: Database | Transaction, model: str, ref: str) -> NotFound:
     known = models(database)
     if model not in known:
         there = ", ".join(known) or "none yet; `flyball run` trains the first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flyball.registry import decisions
 from flyball.registry.records import Version
 from flyball.rollout.state import Rollout, Status
 from flyball.store import Database, Row, Transaction, moment, stamp
@@ -37,7 +38,13 @@ def with_status(tx: Transaction | Database, model: str, status: Status) -> list[
     return [_rollout(row) for row in rows]
 
 
-def open_as(tx: Transaction, candidate: Version, *, champion: int | None, status: Status, now: datetime) -> None:
+def stands(tx: Transaction, rollout: Rollout) -> bool:
+    """Whether it is still as it was read: nobody has moved or ended it meanwhile."""
+    return rollout in with_status(tx, rollout.model, rollout.status)
+
+
+def open_as(tx: Transaction, candidate: Version, *, champion: int | None, status: Status, now: datetime) -> Rollout:
+    """Write the candidate's rollout; one it had before begins anew."""
     tx.run(
         "INSERT INTO rollout (model, candidate, champion, status, started_at, moved_at)"
         " VALUES (:model, :candidate, :champion, :status, :now, :now)"
@@ -49,6 +56,7 @@ def open_as(tx: Transaction, candidate: Version, *, champion: int | None, status
         status=status,
         now=stamp(now),
     )
+    return next(item for item in with_status(tx, candidate.model, status) if item.candidate == candidate.number)
 
 
 def close_as(tx: Transaction, rollout: Rollout, status: Status, now: datetime) -> None:
@@ -57,6 +65,34 @@ def close_as(tx: Transaction, rollout: Rollout, status: Status, now: datetime) -
         status=status,
         now=stamp(now),
         id=rollout.id,
+    )
+
+
+def end(tx: Transaction, rollout: Rollout, status: Status, *, now: datetime, why: str) -> None:
+    """Close it before it came to its end, with a decision that says why."""
+    close_as(tx, rollout, status, now)
+    decide(tx, rollout, verdict=status, now=now, why=why, evidence={})
+
+
+def end_open(tx: Transaction, model: str, number: int, *, now: datetime, why: str) -> None:
+    """End what the version still has under way or waiting: it is not to answer."""
+    for rollout in (*with_status(tx, model, "queued"), *with_status(tx, model, "shadow")):
+        if rollout.candidate == number:
+            end(tx, rollout, "aborted", now=now, why=why)
+
+
+def decide(tx: Transaction, rollout: Rollout, *, verdict: str, now: datetime, why: str, evidence: object) -> None:
+    """The decision on how it ended."""
+    decisions.decide(
+        tx,
+        model=rollout.model,
+        at=now,
+        kind="rollout",
+        subject=f"v{rollout.candidate}",
+        verdict=verdict,
+        reason=why,
+        evidence=evidence,
+        dedup=f"rollout:{rollout.id}:{verdict}:{stamp(rollout.started_at)}",
     )
 
 

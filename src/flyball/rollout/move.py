@@ -1,102 +1,38 @@
-"""Moves that change what answers: start, full, abort, promote, roll back. Each is one transaction with its audit entry.
+"""Moves by hand: promote, approve, roll back. Each is one transaction with its audit entry.
 
-A bundle is loaded and answers its own example before any stage moves.
+A bundle is loaded and answers its own example before any stage moves. What Flyball does by itself: `rollout.advance`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
 
-from flyball.engine.session import load_engine
-from flyball.errors import Conflict, Mistake, NotFound
-from flyball.registry import approvals, decisions, holds, live
-from flyball.registry.audit import GOVERNOR
-from flyball.registry.records import Deployment, Version
-from flyball.registry.versions import set_stage, version
+from flyball.errors import Conflict, Mistake, NotFound, Refused
+from flyball.project.load import load_project
+from flyball.registry import approvals, covered, holds, live
+from flyball.registry.projects import projects
+from flyball.registry.records import Deployment
+from flyball.registry.versions import version
 from flyball.rollout import book
-from flyball.rollout.state import Evidence, Rollout, Status
+from flyball.rollout.advance import make_live, start
+from flyball.rollout.proof import Proof, prove
+from flyball.rollout.state import Status
 from flyball.store import Database, Home, Transaction, stamp
 
-Policy = Mapping[str, Literal["keep", "hash", "drop"]]
+#: where a move can die: the bundle has answered; all is written and not committed; all is committed. What follows, MLflow's
+#: aliases, has transitions of its own: `loop.projecting`.
+TRANSITIONS = ("proven", "written", "committed")
+
+#: what an entry says of a deployment; "v7 archived" and "v7 approved" are none.
+_DEPLOYED = re.compile(r"v(\d+)(?: \+ shadow v\d+)*")
+
+Checkpoint = Callable[[str], None]
 
 
-def start(
-    tx: Transaction,
-    candidate: Version,
-    *,
-    strategy: Literal["direct", "shadow"],
-    on_new: Literal["queue", "replace"],
-    columns: Policy,
-    now: datetime,
-    why: str,
-) -> Status:
-    """Begin a candidate's rollout in the caller's transaction; the status it begins in. On a model that is held it waits."""
-    deployed = live.current(tx, candidate.model)
-    running = book.active(tx, candidate.model)
-    if deployed is not None and holds.held(tx, candidate.model, now) is not None:
-        return _queue(tx, candidate, deployed, now)
-    if deployed is None or strategy == "direct":
-        if running is not None:
-            book.close_as(tx, running, "aborted", now)
-        book.open_as(tx, candidate, champion=deployed.live if deployed else None, status="full", now=now)
-        _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
-        return "full"
-    if running is not None and on_new == "queue":
-        return _queue(tx, candidate, deployed, now)
-    if running is not None:
-        book.close_as(tx, running, "aborted", now)
-        set_stage(tx, candidate.model, running.candidate, "archived")
-    _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
-    return "shadow"
-
-
-def start_queued(
-    database: Database,
-    waiting: Rollout,
-    *,
-    strategy: Literal["direct", "shadow"],
-    columns: Policy,
-    now: datetime,
-) -> None:
-    """The turn of a queued rollout has come."""
-    candidate = version(database, waiting.model, waiting.candidate)
-    with database.write() as tx:
-        deployed = live.current(tx, waiting.model)
-        if deployed is None or book.active(tx, waiting.model) is not None:
-            return
-        why = f"v{candidate.number}: its turn, after what it waited for"
-        if strategy == "direct":
-            book.close_as(tx, waiting, "full", now)
-            _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
-            return
-        _begin_shadow(tx, deployed, candidate, columns=columns, now=now, why=why)
-
-
-def go_full(database: Database, rollout: Rollout, evidence: Evidence, *, now: datetime, why: str) -> Deployment:
-    """The shadow becomes the live version; the old one is archived."""
-    candidate = version(database, rollout.model, rollout.candidate)
-    with database.write() as tx:
-        deployed = live.current(tx, rollout.model)
-        book.close_as(tx, rollout, "full", now)
-        _decide(tx, rollout, evidence, verdict="full", now=now, why=why)
-        columns = deployed.columns if deployed else {}
-        return _make_live(tx, deployed, candidate, columns=columns, who=GOVERNOR, why=why, now=now)
-
-
-def abort(database: Database, rollout: Rollout, evidence: Evidence, *, now: datetime, why: str) -> None:
-    """The champion goes on alone; the candidate is archived."""
-    with database.write() as tx:
-        deployed = live.current(tx, rollout.model)
-        book.close_as(tx, rollout, "aborted", now)
-        _decide(tx, rollout, evidence, verdict="aborted", now=now, why=why)
-        if deployed is not None and rollout.candidate in deployed.shadow:
-            alone = replace(deployed, bundles={deployed.live: deployed.bundles[deployed.live]}, shadow=(), at=now)
-            live.deploy(tx, alone, replaces=deployed.generation, who=GOVERNOR, why=why, act="abort")
-        set_stage(tx, rollout.model, rollout.candidate, "archived")
+def _nothing(_: str) -> None:
+    """The checkpoint nobody watches."""
 
 
 def promote(
@@ -108,54 +44,73 @@ def promote(
     who: str,
     why: str,
     now: datetime,
-    act: str = "promote",
     despite_bar: bool = False,
+    despite_gate: bool = False,
+    checkpoint: Checkpoint = _nothing,
 ) -> Deployment:
     """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted.
 
-    A barred version is refused; `despite_bar` lifts the bar. Raises NotFound, Mistake, Conflict, Corrupt.
+    A version that its gate refused, or that is barred, is refused; `despite_gate` is kept in the audit, and goes not
+    around four eyes; `despite_bar` lifts the bar. Raises NotFound, Mistake, Refused, Conflict, Corrupt.
     """
-    target = version(database, model, number)
-    load_engine(home.path / target.bundle, target.digest)
-    with database.write() as tx:
-        deployed = live.current(tx, model)
-        barred = holds.barred(tx, model, number)
-        if barred is not None and not despite_bar:
-            raise Conflict(f"{barred}; `--despite-bar` promotes it all the same, and lifts the bar")
-        approvals.require_approved(tx, model, number)
-        holds.unbar(tx, model=model, version=number, now=now)
-        if deployed is not None and deployed.live == number:
-            raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
-        running = book.active(tx, model)
-        if running is not None:
-            book.close_as(tx, running, "full" if running.candidate == number else "aborted", now)
-        waiting = next((item for item in book.with_status(tx, model, "queued") if item.candidate == number), None)
-        if waiting is not None:
-            book.close_as(tx, waiting, "full", now)
-        if act == "rollback" and deployed is not None:
-            holds.bar(tx, model=model, version=deployed.live, who=who, why=why, now=now)
-            holds.hold(tx, model=model, kind="rollback", until=None, who=who, why=why, now=now)
-        columns = deployed.columns if deployed else {}
-        return _make_live(tx, deployed, target, columns=columns, who=who, why=why, now=now, act=act)
+    _require_gate(database, model, number, despite=despite_gate)
+    return _go_live(
+        database,
+        home,
+        model,
+        number,
+        who=who,
+        why=why,
+        now=now,
+        act="promote",
+        despite_bar=despite_bar,
+        despite_gate=despite_gate,
+        checkpoint=checkpoint,
+    )
 
 
-def approve(database: Database, home: Home, model: str, number: int, *, who: str, why: str, now: datetime) -> Status:
+def approve(
+    database: Database,
+    home: Home,
+    model: str,
+    number: int,
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+    checkpoint: Checkpoint = _nothing,
+) -> Status:
     """Let a version that waits for it go on, after proving that it loads and answers; the status its rollout begins in.
 
     Raises NotFound, Conflict (it waits no longer, or `who` is who wanted it), Corrupt.
     """
     target = version(database, model, number)
-    load_engine(home.path / target.bundle, target.digest)
+    prove(home, target)
+    checkpoint("proven")
+    proof = Proof(model=model, version=number, digest=target.digest, trouble=None)
     with database.write() as tx:
         found = approvals.approve(tx, model=model, version=number, who=who, why=why, now=now)
         words = f"v{number} approved by {who}, wanted by {found.requested_by}: {why}"
-        return start(tx, target, **found.rollout, now=now, why=words)
+        status = start(tx, target, proof=proof, **found.rollout, now=now, why=words)
+        checkpoint("written")
+    checkpoint("committed")
+    return status
 
 
-def rollback(database: Database, home: Home, model: str, *, who: str, why: str, now: datetime) -> Deployment:
+def rollback(
+    database: Database,
+    home: Home,
+    model: str,
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+    checkpoint: Checkpoint = _nothing,
+) -> Deployment:
     """Put the version back that was live before this one, bar this one, and hold the model until somebody lifts that.
 
-    What a person sees wrong, the loop may not: left to itself it could train the same again from the same rows.
+    What a person sees wrong, the loop may not: left to itself it could train the same again from the same rows. No gate is
+    asked: the version has been live.
     """
     way = _way(database, model)
     if not way:
@@ -164,14 +119,91 @@ def rollback(database: Database, home: Home, model: str, *, who: str, why: str, 
     before = [number for number in way[:-1] if number not in barred]
     if not before:
         raise Mistake(f"v{way[-1]} of {model} has no version before it; there is nothing to go back to")
-    return promote(database, home, model, before[-1], who=who, why=why, now=now, act="rollback")
+    return _go_live(database, home, model, before[-1], who=who, why=why, now=now, act="rollback", checkpoint=checkpoint)
+
+
+def _go_live(
+    database: Database,
+    home: Home,
+    model: str,
+    number: int,
+    *,
+    who: str,
+    why: str,
+    now: datetime,
+    act: str,
+    despite_bar: bool = False,
+    despite_gate: bool = False,
+    checkpoint: Checkpoint,
+) -> Deployment:
+    target = version(database, model, number)
+    prove(home, target)
+    checkpoint("proven")
+    with database.write() as tx:
+        deployed = live.current(tx, model)
+        _require_may(tx, model, number, deployed, despite_bar=despite_bar)
+        holds.unbar(tx, model=model, version=number, now=now)
+        _end_rollouts(tx, model, number, now=now, why=f"{act} of v{number} by {who}: {why}")
+        if act == "rollback" and deployed is not None:
+            _bar(tx, model, deployed.live, who=who, why=why, now=now)
+        columns = deployed.columns if deployed else {}
+        done = make_live(
+            tx, deployed, target, columns=columns, who=who, why=why, now=now, act=act, despite_gate=despite_gate
+        )
+        checkpoint("written")
+    checkpoint("committed")
+    return done
+
+
+def _require_gate(database: Database, model: str, number: int, *, despite: bool) -> None:
+    """Raise Refused where the version's gate refused it and nobody says `despite`; Conflict where one person may not."""
+    found = covered.gate_of(database, model, number)
+    if found is not None and found["verdict"] == "passed":
+        return
+    said = f"v{number} of {model} was judged by no gate"
+    if found is not None:
+        reason = str(found["reason"]).removeprefix("refused: ")
+        said = f"v{number} of {model} was refused by its gate: {reason}"
+    directory = projects(database).get(model)
+    if directory is not None and load_project(directory).gate.approval == "human":
+        raise Conflict(
+            f'{said}; under [gate] approval = "human" nobody puts it live alone: train one that passes, and have it approved'
+        )
+    if found is not None and not despite:
+        raise Refused(f"{said}; `--despite-gate --why ...` promotes it all the same, and the audit keeps that")
+
+
+def _require_may(tx: Transaction, model: str, number: int, deployed: Deployment | None, *, despite_bar: bool) -> None:
+    barred = holds.barred(tx, model, number)
+    if barred is not None and not despite_bar:
+        raise Conflict(f"{barred}; `--despite-bar` promotes it all the same, and lifts the bar")
+    approvals.require_approved(tx, model, number)
+    if deployed is not None and deployed.live == number:
+        raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
+
+
+def _end_rollouts(tx: Transaction, model: str, number: int, *, now: datetime, why: str) -> None:
+    """What is under way ends: as full, if it is what goes live. That version need not wait for its turn either."""
+    running = book.active(tx, model)
+    if running is not None and running.candidate != number:
+        book.end(tx, running, "aborted", now=now, why=why)
+    for item in (*book.with_status(tx, model, "shadow"), *book.with_status(tx, model, "queued")):
+        if item.candidate == number:
+            book.close_as(tx, item, "full", now)
+
+
+def _bar(tx: Transaction, model: str, number: int, *, who: str, why: str, now: datetime) -> None:
+    """The version may not answer again, nothing of it goes on, and nothing is done to the model by itself."""
+    holds.bar(tx, model=model, version=number, who=who, why=why, now=now)
+    holds.hold(tx, model=model, kind="rollback", until=None, who=who, why=why, now=now)
+    book.end_open(tx, model, number, now=now, why=f"v{number} was barred by {who}: {why}")
 
 
 def _way(database: Database, model: str) -> list[int]:
     """How the present version was come to, without what was rolled back: nothing goes back to a bad version."""
     way: list[int] = []
     for row in database.all("SELECT act, becomes FROM audit WHERE model = :model ORDER BY id", model=model):
-        found = re.match(r"v(\d+)", row["becomes"] or "")
+        found = _DEPLOYED.fullmatch(row["becomes"] or "")
         if found is None:
             continue
         number = int(found[1])
@@ -180,61 +212,3 @@ def _way(database: Database, model: str) -> list[int]:
         elif way[-1:] != [number]:
             way.append(number)
     return way
-
-
-def _queue(tx: Transaction, candidate: Version, deployed: Deployment, now: datetime) -> Status:
-    book.open_as(tx, candidate, champion=deployed.live, status="queued", now=now)
-    set_stage(tx, candidate.model, candidate.number, "staging")
-    return "queued"
-
-
-def _begin_shadow(
-    tx: Transaction, deployed: Deployment, candidate: Version, *, columns: Policy, now: datetime, why: str
-) -> None:
-    book.open_as(tx, candidate, champion=deployed.live, status="shadow", now=now)
-    beside = {candidate.number: (candidate.bundle, candidate.digest)}
-    shadowed = replace(
-        deployed,
-        bundles={deployed.live: deployed.bundles[deployed.live], **beside},
-        shadow=(candidate.number,),
-        columns=columns,
-        at=now,
-    )
-    live.deploy(tx, shadowed, replaces=deployed.generation, who=GOVERNOR, why=why, act="shadow")
-
-
-def _decide(tx: Transaction, rollout: Rollout, evidence: Evidence, *, verdict: str, now: datetime, why: str) -> None:
-    decisions.decide(
-        tx,
-        model=rollout.model,
-        at=now,
-        kind="rollout",
-        subject=f"v{rollout.candidate}",
-        verdict=verdict,
-        reason=why,
-        evidence=evidence,
-        dedup=f"rollout:{rollout.id}:{verdict}:{stamp(rollout.started_at)}",
-    )
-
-
-def _make_live(
-    tx: Transaction,
-    deployed: Deployment | None,
-    target: Version,
-    *,
-    columns: Policy,
-    who: str,
-    why: str,
-    now: datetime,
-    act: str = "promote",
-) -> Deployment:
-    alone = Deployment(
-        model=target.model,
-        generation=0,
-        live=target.number,
-        bundles={target.number: (target.bundle, target.digest)},
-        shadow=(),
-        columns=columns,
-        at=now,
-    )
-    return live.deploy(tx, alone, replaces=deployed.generation if deployed else None, who=who, why=why, act=act)

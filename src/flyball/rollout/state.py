@@ -2,8 +2,9 @@
 
     queued -> shadow -> full
                      -> aborted
+                     -> failed
 
-A direct rollout, and the first version of a model, go to full at once.
+A direct rollout, and the first version of a model, go to full at once. Whatever does not load and answer is failed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal
 from flyball.project.records import RolloutSettings
 from flyball.stats.estimate import Estimate
 
-Status = Literal["queued", "shadow", "full", "aborted"]
+Status = Literal["queued", "shadow", "full", "aborted", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

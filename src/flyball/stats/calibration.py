@@ -11,11 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from flyball.stats.answers import Answers, Floats, Ints, Ranking, rank
-
-#: bins of rows, and the rows that a bin has at least.
-BINS = 15
-LEAST_ROWS = 10
+from flyball.stats.answers import Answers, Floats, Ints
 
 
 def ece(rows: Answers) -> float:
@@ -42,19 +38,8 @@ def ece_values(rows: Answers, _: float) -> Floats:
 
 def _binned(rows: Answers) -> tuple[Floats, Ints]:
     """What happened less its probability, per row; and each row's bin."""
-    if rows.task == "binary":
-        return rows.y - rows.score, _bins(rows.ranking)
-    given = rows.score[np.arange(len(rows.y)), rows.answer]
-    return (rows.answer == rows.truth) - given, _bins(rank(given))
-
-
-def _bins(ranking: Ranking) -> Ints:
-    count = len(ranking.order)
-    bins = min(BINS, max(1, count // LEAST_ROWS))
-    middle = ranking.starts + (ranking.lengths - 1) // 2
-    found = np.empty(count, dtype=np.int64)
-    found[ranking.order] = np.repeat(middle * bins // count, ranking.lengths)
-    return found
+    happened = rows.y if rows.task == "binary" else rows.answer == rows.truth
+    return happened - rows.confidence, rows.bins
 
 
 def _gaps(residuals: Floats, bins: Ints) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from flyball.stats.answers import Answers, Floats
 from flyball.stats.calibration import ece_values
-from flyball.stats.metrics import METRICS, ROW_LOSSES, class_f1, placements, precision_at, squared_errors
+from flyball.stats.metrics import METRICS, ROW_LOSSES, class_f1, squared_errors
 
 
 def appraise(metric: str, rows: Answers) -> tuple[float, Floats]:
@@ -34,11 +34,16 @@ def appraise(metric: str, rows: Answers) -> tuple[float, Floats]:
 
 
 def _auc(rows: Answers, value: float) -> Floats:
-    """DeLong's structural components, each class weighted by how rare it is."""
-    positive, count = rows.ranked_y, len(rows.y)
-    positives = positive.sum()
-    weight = np.where(positive == 1, count / positives, count / (count - positives))
-    return rows.ranking.by_row((placements(rows) - value) * weight)
+    """DeLong's structural components: the share of the other class on a row's right side, ties half; of a positive the
+    negatives below it, of a negative the positives above it. Each class is weighted by how rare it is. No matrix of
+    pairs (Sun and Xu 2014).
+    """
+    count, total = len(rows.y), rows.y.sum()
+    ranking, rest = rows.ranking, count - total
+    of_positives = (rows.negatives_below / rest - value) * (count / total)
+    of_negatives = (1 - value - rows.positives_below / total) * (count / rest)
+    both = (ranking.by_rank(item) for item in (of_positives, of_negatives))
+    return ranking.by_row(np.where(rows.ranked_y == 1, *both))
 
 
 def _average_precision(rows: Answers, value: float) -> Floats:
@@ -47,7 +52,7 @@ def _average_precision(rows: Answers, value: float) -> Floats:
     A row counts by its own precision if positive, and by moving the precision at every positive at or below its score.
     """
     y, ranking = rows.ranked_y, rows.ranking
-    precision = precision_at(rows)
+    precision = rows.precision_above
     per_score = ranking.sums(y) / (len(y) - ranking.starts)  # 1 / (n B) for every positive of this score
     up_to, weighed = np.cumsum(per_score), np.cumsum(per_score * precision)
     values = y * ranking.by_rank(precision + up_to - value) - ranking.by_rank(weighed)

@@ -164,17 +164,31 @@ def _error(effect: Floats, strata: Floats | None, clusters: npt.ArrayLike | None
 
     No degrees (None) where rows count as independent: then it is the normal's.
     """
-    groups = [effect[strata == value] for value in (0, 1)] if strata is not None else [effect]
-    if min(len(group) for group in groups) < 2:
-        return float("nan"), None
     if clusters is None:
-        variance = sum(len(group) * group.var(ddof=1) for group in groups)
-        return float(np.sqrt(variance) / len(effect)), None
+        squares = _squares(effect, strata)
+        return (float("nan") if squares is None else float(np.sqrt(squares) / len(effect))), None
+    if strata is not None and min(strata.sum(), len(strata) - strata.sum()) < 2:
+        return float("nan"), None
     sums = _cluster_sums(effect, np.asarray(clusters))
     k = len(sums)
     if k < 2:
         return float("nan"), None
     return float(np.sqrt(k * sums.var(ddof=1)) / len(effect)), k - 1
+
+
+def _squares(effect: Floats, strata: Floats | None) -> float | None:
+    """n times the variance, summed over the strata (0 or 1 of each row); None where one has fewer than two rows.
+
+    By sums alone: of influence values the mean is next to 0, so no digits are lost.
+    """
+    count, total, squares = len(effect), effect.sum(), effect @ effect
+    parts = [(count, total, squares)]
+    if strata is not None:
+        ones = (strata.sum(), effect @ strata, (effect * effect) @ strata)
+        parts = [ones, (count - ones[0], total - ones[1], squares - ones[2])]
+    if min(rows for rows, _, _ in parts) < 2:
+        return None
+    return float(sum(rows * max(square - sum_**2 / rows, 0) / (rows - 1) for rows, sum_, square in parts))
 
 
 def _cluster_sums(effect: Floats, clusters: npt.NDArray[np.generic]) -> Floats:

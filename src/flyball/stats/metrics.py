@@ -33,27 +33,14 @@ def compute(metric: str, task: str, y: npt.ArrayLike, score: npt.ArrayLike) -> f
     return METRICS[task][metric](rows) if len(rows.y) else float("nan")
 
 
-def placements(rows: Answers) -> Floats:
-    """By rank, the share of the other class on its wrong side, ties half: of a positive the negatives below it, of a
-    negative the positives above it. Shape (n,); both classes must occur. No matrix of pairs (Sun and Xu 2014).
-    """
-    positive, ranking = rows.ranked_y, rows.ranking
-    positives = ranking.sums(positive)
-    negatives = ranking.lengths - positives
-    below = (np.cumsum(negatives) - negatives / 2) / negatives.sum()
-    above = 1 - (np.cumsum(positives) - positives / 2) / positives.sum()
-    return np.where(positive == 1, ranking.by_rank(below), ranking.by_rank(above))
-
-
 def auc(rows: Answers) -> float:
     """Area under the ROC curve = P(a positive scores above a negative) + half of the ties; nan with one class only.
 
     The statistic of Mann and Whitney (1947).
     """
+    total = rows.y.sum()
     positives = rows.ranking.sums(rows.ranked_y)
-    negatives = rows.ranking.lengths - positives
-    pairs = positives.sum() * negatives.sum()
-    return _ratio(positives @ (np.cumsum(negatives) - negatives / 2), pairs)
+    return _ratio(positives @ rows.negatives_below, total * (len(rows.y) - total))
 
 
 def average_precision(rows: Answers) -> float:
@@ -62,14 +49,7 @@ def average_precision(rows: Answers) -> float:
     total = positives.sum()
     if total in (0, len(rows.y)):
         return float("nan")
-    return float((precision_at(rows) @ positives) / total)
-
-
-def precision_at(rows: Answers) -> Floats:
-    """For each run of equal scores the precision of 'positive at or above this score'; shape (runs,)."""
-    positives = rows.ranking.sums(rows.ranked_y)
-    at_or_above = positives.sum() - np.cumsum(positives) + positives
-    return np.asarray(at_or_above / (len(rows.y) - rows.ranking.starts))
+    return float((rows.precision_above @ positives) / total)
 
 
 def binary_log_losses(rows: Answers) -> Floats:

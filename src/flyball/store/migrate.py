@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyball.errors import Mistake
@@ -23,7 +23,7 @@ log = logging.getLogger("flyball.store")
 @cache
 def migrations() -> Mapping[int, str]:
     """Number -> SQL text, ascending."""
-    folder = resources.files("flyball.store") / "migrations"
+    folder = Path(__file__).with_name("migrations")
     files = sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
     return {int(item.name.split("_")[0]): item.read_text() for item in files}
 

@@ -116,3 +116,13 @@ def test_why_tells_the_whole_story_of_the_live_version(lived: Lived) -> None:
 def test_the_end_leaves_nothing_running(lived: Lived) -> None:
     """Workers, dashboard and step processes end with the demo."""
     assert processes(str(lived.home.path)) == {}
+
+
+def test_every_version_is_made_again_to_the_bit(lived: Lived) -> None:
+    """From its recipe, the flights known that day and its seed; refused ones too."""
+    known = versions(lived.database(), MODEL)
+    assert len(known) >= 2
+    for item in known:
+        made = lived.ask("reproduce", f"{MODEL}@{item.number}", "--environment", "current")
+        assert (made["result"], made["data"], made["differing"]) == ("bit-equal", "source", 0)
+        assert (made["dump_equal"], made["graph_equal"], made["notes"]) == (True, True, [])

@@ -108,11 +108,16 @@ def test_serve_answers_takes_outcomes_and_ends_at_ctrl_c(site: Site, tmp_path: P
     assert (told["prediction"]["version"], told["prediction"]["features"]["visits"]) == (1, 2.0)
     assert told["deployed"]["why"] == "the first version"
     assert [item["number"] for item in told["outcomes"]] == [1.0]
-    assert (told["again"]["state"], told["again"]["prediction"]) == ("equal", answer.predictions[0])
+    assert {name: told["again"][name] for name in ("verdict", "then", "now", "difference")} == {
+        "verdict": "equal",
+        "then": 0.5,
+        "now": 0.5,
+        "difference": 0.0,
+    }
     text = site("explain", answer.ids[0]).stdout
-    assert "version     churn v1  churn-1\n" in text
-    assert "again       0.5, equal to the bit\n" in text
-    assert "came true   label 1 at" in text
+    assert "again      0.5 again, equal to the bit" in text
+    assert "version    churn v1  churn-1, as " in text
+    assert "came true  label 1 at" in text
 
 
 def test_serve_for_other_machines_says_what_they_need(site: Site) -> None:

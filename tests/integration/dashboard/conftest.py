@@ -25,7 +25,7 @@ from flyball.journal.layout import METADATA, PREDICTIONS, partition
 from flyball.registry.codec import plain
 from flyball.registry.decisions import decide
 from flyball.registry.live import current, deploy
-from flyball.registry.records import Deployment, Lineage, RuleResult, Verdict, Version
+from flyball.registry.records import Deployment, Fallback, Lineage, RuleResult, Verdict, Version
 from flyball.registry.versions import register
 from flyball.stats.estimate import Estimate
 from flyball.store import Database, Home, Transaction, open_database, stamp
@@ -69,6 +69,7 @@ def _version(tx: Transaction, model: str, number: int, at: datetime) -> None:
         parent=number - 1 or None,
         gated_twin=None,
         mlflow_run=None,
+        degraded=(Fallback(step="weather", run=f"run-{model}-1", decided_at=START),) if number == 2 else (),
     )
     version = Version(
         model=model,

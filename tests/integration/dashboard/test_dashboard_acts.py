@@ -97,6 +97,20 @@ def test_promote_and_roll_back_are_moves_with_a_name_and_a_reason(
     ]
 
 
+def test_what_its_gate_refused_is_promoted_only_where_that_is_said(token: str, server, database: Database) -> None:
+    """409 with the verdict's sentence; with the field in the POST it goes live, and the audit says despite what."""
+    with database.write() as tx:
+        tx.run("UPDATE decision SET verdict = 'refused' WHERE kind = 'gate' AND subject = 'v1'")
+    asks = {"method": "POST", "Content_Type": "application/json", "Authorization": f"Bearer {token}"}
+    refused = server.ask("/api/models/churn/promote", body='{"version": 1, "why": "try"}', **asks)
+    assert refused.status == 409
+    assert "v1 of churn was refused by its gate" in refused.json["detail"]
+    body = '{"version": 1, "why": "try", "despite_gate": true}'
+    assert server.ask("/api/models/churn/promote", body=body, **asks).json["live"] == 1
+    newest = entries(database, model="churn", limit=1)[0]
+    assert (newest.gate, newest.evidence["despite_gate"]) == ("refused", True)
+
+
 def test_what_is_live_already_is_not_promoted_again(token: str, server) -> None:
     """422, and the message says since when."""
     answer = server.ask(

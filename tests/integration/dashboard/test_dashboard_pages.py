@@ -78,6 +78,13 @@ def test_every_link_leads_somewhere(visit: Visit) -> None:
     assert {"/models/churn", "/models/churn/versions/1", "/models/churn/decisions", "/api/docs", "/decisions/1"} <= seen
 
 
+def test_a_version_made_of_a_fallback_says_so_on_its_page(visit: Visit) -> None:
+    """With the run the step's result came from; the one before says nothing."""
+    first, second = (visit.ask(f"/models/churn/versions/{number}").text for number in (1, 2))
+    assert "<th>Degraded</th><td>weather from run run-churn-1 (2013-03-01): an earlier" in second
+    assert "Degraded" not in first
+
+
 def test_no_page_asks_another_host_or_carries_style_or_script_inline(visit: Visit) -> None:
     """What the content security policy forbids is not there to be forbidden."""
     for path in ("/", "/models/churn", "/models/churn/versions/2", "/decisions/1", "/api/docs"):

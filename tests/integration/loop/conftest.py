@@ -189,7 +189,7 @@ def answer(site: Site) -> Answer:
         ids = [f"{day:%m%d}-{number}" for number in range(count)]
         y = random.random(count) < 1 / (1 + np.exp(-1.5 * x.sum(axis=1)))
         for number, role in ((1, "live"), *([] if shadow is None else [(shadow, "shadow")])):
-            journal(site, number, role, ids, day, x)
+            _journal(site, number, role, ids, day, x)
         if labels:
             _tell(site, ids, day, y)
         return ids
@@ -197,8 +197,7 @@ def answer(site: Site) -> Answer:
     return answered
 
 
-def journal(site: Site, number: int, role: Any, ids: list[str], day: datetime, x: npt.NDArray[np.float32]) -> None:
-    """What a version says to rows, as a worker would write it, at noon."""
+def _journal(site: Site, number: int, role: Any, ids: list[str], day: datetime, x: npt.NDArray[np.float32]) -> None:
     bundle = version(site.database, "late", number)
     engine = load_engine(site.home.path / bundle.bundle, bundle.digest)
     columns = {"x1": x[:, 0], "x2": x[:, 1]}

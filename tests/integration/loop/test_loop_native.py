@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from flyball.loop.site import Site
 from flyball.registry import live
 from flyball.registry.versions import version
 from flyball.store import read_json
-from tests.integration.loop.conftest import DAY, PIPELINE, START, journal, refreshed, write_project
+from tests.integration.loop.conftest import PIPELINE, refreshed, write_project
 
 pytestmark = pytest.mark.slow  # two training runs, each with several native processes
 
@@ -80,20 +78,3 @@ def test_show_says_that_it_is_native_and_why(native: Site) -> None:
     assert "Squares" in line
     (proof,) = [line for line in text.splitlines() if line.startswith("parity")]
     assert "why" not in proof
-
-
-def test_what_it_answered_is_answered_again_by_its_own_process(native: Site) -> None:
-    """And two native versions are compared on held-out rows; nothing is unpickled in the process that asks."""
-    script = """
-import pickle, sys
-def refused(*_, **__):
-    raise AssertionError("unpickled here")
-pickle.load = pickle.loads = pickle.Unpickler = refused
-from flyball.cli.main import main
-main(sys.argv[1:])
-"""
-    journal(native, 2, "live", ["n1"], START + 8 * DAY, np.float32([[0.5, -0.25]]))
-    for words, found in ((("explain", "n1"), '"state": "equal"'), (("diff", "late@1", "2"), '"class_changes": ')):
-        asked = [sys.executable, "-c", script, *words, "--json", "--home", str(native.home.path)]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-        assert (done.returncode, found in done.stdout) == (0, True), done.stdout + done.stderr

@@ -38,6 +38,7 @@ def test_the_first_version_goes_live(site: Site) -> None:
         "served as scored",
         "no feature is the target",
         "held-out rows are unseen",
+        "refit agrees with what passed",
     ]
     assert decision.evidence["results"][1]["why"] == "served as scored: 750 of 750 rows"
     assert mlflow_versions(site) == {1: first.lineage.mlflow_run}
@@ -81,14 +82,20 @@ def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_a_refit_that_disagrees_with_what_passed_goes_nowhere(site: Site, ahead: bool) -> None:
-    """The gate saw another model than the one that would answer: the run fails, the champion stays."""
+def test_a_refit_that_disagrees_with_what_passed_is_refused_by_name(site: Site, ahead: bool) -> None:
+    """The gate saw another model than the one that would answer: registered, refused, the champion stays."""
     site = replace(site, project=replace(site.project, gate=replace(site.project.gate, refit_ahead=ahead)))
     before = live.history(site.database, "late")
-    with pytest.raises(StepFailed, match="disagrees with the one that passed the gate: mean difference 0"):
-        release.retrain(site, now=LATER, why="upside down", params={"turned": True, "columns": 2})
+    made = release.retrain(site, now=LATER, why="upside down", params={"turned": True, "columns": 2})
+    assert (made.passed, made.version, made.rollout) == (False, 2, None)
+    (broken,) = [item for item in made.verdict.results if not item.passed]
+    assert broken.rule == "refit agrees with what passed"
+    assert broken.why.startswith("the refitted model disagrees with the one that passed the gate: mean difference 0")
+    assert find_run(site.database, made.run).status == "refused"
+    twin = version(site.database, "late", 2).lineage.gated_twin
+    assert twin is not None
+    assert twin["digest"] != version(site.database, "late", 2).digest
     assert live.history(site.database, "late") == before
-    assert [item.number for item in versions(site.database, "late")] == [1]
 
 
 def test_a_changed_parameter_is_a_change(site: Site) -> None:
@@ -103,7 +110,7 @@ def test_a_changed_parameter_is_a_change(site: Site) -> None:
 
 
 def test_rows_that_training_has_seen_are_no_proof(tmp_path: Path) -> None:
-    """Older rows that the hold-out dates as new: refused, with how many of them training has seen."""
+    """300 older rows that the hold-out dates as new: refused, with how many of them training has seen."""
     held_out = "    return held_out\n"
     assert held_out in PIPELINE
     leaking = "    return pd.concat([_.tail(300), held_out]).assign(at=held_out['at'].max())\n"
@@ -116,7 +123,7 @@ def test_rows_that_training_has_seen_are_no_proof(tmp_path: Path) -> None:
     database.close()
     assert (made.passed, line.passed) == (False, False)
     assert line.why.startswith(
-        "1,049 of 1,050 held-out rows (99.9%) stand in the training rows, of which 0.0% have a twin"
+        "300 of 1,050 held-out rows (28.6%) stand in the training rows, of which 0.0% have a twin"
     )
 
 

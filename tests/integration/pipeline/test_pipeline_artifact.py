@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
 from flyball.errors import Corrupt, Mistake
-from flyball.pipeline.artifact import Artifact, is_intact, load, load_table, save
+from flyball.pipeline.artifact import Artifact, is_intact, load, save
 
 
 def kept(value: Any, root: Path) -> tuple[Artifact, Any]:
@@ -249,26 +249,3 @@ def test_an_artifact_survives_json() -> None:
     """It lies in the database as text."""
     artifact = Artifact(kind="json", path="a/1/value", sha256="0" * 64, rows=None, bytes=2)
     assert Artifact.from_json(artifact.to_json()) == artifact
-
-
-def test_a_table_is_read_without_unpickling_what_lies_beside_it(tmp_path: Path) -> None:
-    """The first among several results; a pickle is left alone, whatever it would do."""
-    artifact = save((Decimal(1), {"table": TABLE, "model": Decimal(2)}), tmp_path / "s" / "value", root=tmp_path)
-    for path in (tmp_path / "s" / "value").glob("*.pickle"):
-        path.write_bytes(b"no pickle")
-    pd.testing.assert_frame_equal(load_table(artifact, tmp_path), TABLE)
-
-
-def test_an_arrow_table_is_read_as_pandas(tmp_path: Path) -> None:
-    """Whoever asks for the table needs only the one library."""
-    artifact = save(pa.table({"x": [1, None]}), tmp_path / "s" / "value", root=tmp_path)
-    assert load_table(artifact, tmp_path)["x"].tolist()[0] == 1
-
-
-def test_a_result_without_a_table_has_none(tmp_path: Path) -> None:
-    """And one whose files are gone is Corrupt."""
-    artifact = save({"auc": 0.7}, tmp_path / "s" / "value", root=tmp_path)
-    assert load_table(artifact, tmp_path) is None
-    (tmp_path / "s" / "value" / "layout.json").unlink()
-    with pytest.raises(Corrupt, match="run the step again"):
-        load_table(artifact, tmp_path)

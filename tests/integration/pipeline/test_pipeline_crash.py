@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from flyball.pipeline.artifact import save
 from flyball.pipeline.execute import TRANSITIONS
-from flyball.pipeline.runs import RunRecord, find_run, steps_of
+from flyball.pipeline.runs import RunRecord, find_run, step_begun, step_done, steps_of
 from flyball.store import Database, Home
 
 PIPELINE = """
@@ -37,9 +38,14 @@ def right(collect):
         raise OSError("not yet")
     return collect[1]
 
+@step(on_failure="use_last_good")
+def weather():
+    # Worked in the run before, r0.
+    raise OSError("no answer")
+
 @step
-def train(left, right):
-    return left + right
+def train(left, right, weather):
+    return left + right + weather
 """
 
 #: executes a run, and kills itself at the n-th passing of a transition; with "hold", waits there to be told.
@@ -81,14 +87,22 @@ with StepWorkers(Path(directory), "pipeline") as workers:
         finish_run(tx, run, "released")
 """
 
+STEPS = ("collect", "left", "right", "weather", "train")
+
 
 @pytest.fixture
-def process(tmp_path: Path, home: Home, begin: Callable[..., RunRecord]) -> Callable[..., subprocess.Popen[bytes]]:
-    """Start a process that executes the run `r1`, which nobody owns yet."""
+def process(
+    tmp_path: Path, home: Home, database: Database, begin: Callable[..., RunRecord]
+) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start a process that executes the run `r1`, which nobody owns yet; `r0` has made `weather` before."""
     directory = tmp_path / "project"
     directory.mkdir()
     (directory / "pipeline.py").write_text(PIPELINE)
-    run = begin(id="r1")
+    before, run = begin(id="r0"), begin(id="r1")
+    artifact = save(10, home.runs / "r0" / "weather" / "1" / "value", root=home.runs / "r0")
+    with database.write() as tx:
+        step_begun(tx, run=before.id, name="weather")
+        step_done(tx, run=before.id, name="weather", artifact=artifact, seconds=0.1)
 
     def started(name: str = "", count: int = 0, hold: str = "") -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -143,13 +157,11 @@ def test_a_run_killed_again_and_again_at_a_transition_is_finished_by_the_next(
     else:
         assert ended(process()) == 0
     assert find_run(database, "r1").status == "released"
-    assert {step.name: step.status for step in steps_of(database, "r1")} == dict.fromkeys(
-        ("collect", "left", "right", "train"), "done"
-    )
-    assert {step: well_ended(home, step) for step in ("collect", "left", "right", "train")} == dict.fromkeys(
-        ("collect", "left", "right", "train"), 1
-    )
-    assert json.loads(next((home.runs / "r1" / "train").glob("*/value/value.json")).read_text()) == 3
+    steps = {step.name: step for step in steps_of(database, "r1")}
+    assert {name: step.status for name, step in steps.items()} == dict.fromkeys(STEPS, "done")
+    assert {name: step.fallback_run for name, step in steps.items()} == {**dict.fromkeys(STEPS), "weather": "r0"}
+    assert {step: well_ended(home, step) for step in STEPS} == dict.fromkeys(STEPS, 1)
+    assert json.loads(next((home.runs / "r1" / "train").glob("*/value/value.json")).read_text()) == 13
     wait_until(lambda: none_left(str(tmp_path)))
 
 

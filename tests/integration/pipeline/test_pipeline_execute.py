@@ -93,6 +93,7 @@ def test_calls_follow_the_declarations() -> None:
         retries=2,
         backoff_s=0.5,
         timeout_s=9.0,
+        on_failure="use_last_good",
         line=4,
     )
     assert calls_of([declared]) == (
@@ -105,6 +106,7 @@ def test_calls_follow_the_declarations() -> None:
             retries=2,
             backoff_s=0.5,
             timeout_s=9.0,
+            on_failure="use_last_good",
         ),
     )
 
@@ -207,9 +209,10 @@ def test_a_step_waiting_for_its_retry_leaves_its_place_to_others(project, begin,
 
 @pytest.fixture
 def chain(project) -> StepWorkers:
-    """collect -> train -> check, where `check` fails while the file `broken` is there."""
+    """collect -> train -> check, where `check` fails while the file `broken` is there, `collect` while `away` is."""
     return project(
-        NOTES + "@step\ndef collect():\n    note('collect')\n    return 1\n"
+        NOTES + "@step(on_failure='use_last_good')\ndef collect():\n    note('collect')\n"
+        "    assert not pathlib.Path('away').exists()\n    return 1\n"
         "@step\ndef train(collect):\n    note('train')\n    return collect + 1\n"
         "@step\ndef check(train):\n    note('check')\n    assert not pathlib.Path('broken').exists()\n    return train + 1\n"
     )
@@ -298,4 +301,6 @@ def test_every_transition_is_passed_and_every_one_passed_is_listed(
         run_steps(chain, run, checkpoint=passed.add)
     (tmp_path / "project" / "broken").unlink()
     run_steps(chain, run, checkpoint=passed.add)
+    (tmp_path / "project" / "away").touch()
+    run_steps(chain, begin(), checkpoint=passed.add)
     assert passed == set(TRANSITIONS)

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,19 +19,22 @@ from flyball.pipeline.artifact import Artifact
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.runs import (
     RunRecord,
+    TakenStep,
     create_run,
     find_run,
     finish_run,
+    made_before,
     runs_of,
     step_begun,
     step_done,
     step_failed,
     steps_of,
     take_over,
+    taken_by,
     unfinished,
 )
 from flyball.pipeline.step import Window
-from flyball.store import Database
+from flyball.store import Database, Home, open_database
 
 Begin = Callable[..., RunRecord]
 
@@ -136,6 +140,50 @@ def test_steps_are_counted_by_attempt_and_listed_in_their_order(database: Databa
     assert (collect.name, collect.status, collect.attempts, collect.seconds) == ("collect", "done", 2, 1.5)
     assert (collect.artifact, collect.error) == (artifact, None)
     assert (train.name, train.status, train.artifact) == ("train", "running", None)
+
+
+def test_what_earlier_runs_have_made_is_found_in_either_database(tmp_path: Path, environ: Mapping[str, str]) -> None:
+    """The latest decided first, its own makings only, with what it had taken itself; nothing decided later."""
+    database = open_database(Home(tmp_path / "either"), environ)
+    artifact = Artifact(kind="json", path="tidy/1/value", sha256="0" * 64, rows=None, bytes=2)
+    values = {"project": "p", "model": "m", "reason": "drift", "why": "", "params": {}, "seed": 1}
+    made: dict[str, tuple[str | None, str | None]] = {
+        "a": (None, None),
+        "b": ("a", None),
+        "c": (None, "a"),
+        "d": (None, None),
+    }
+    with database.write() as tx:
+        for day, (name, (collect, tidy)) in enumerate(made.items()):
+            now = NOW + timedelta(days=day)
+            create_run(tx, **values, id=name, now=now, window=Window(start=None, end=now))
+            for step, taken in (("tidy", tidy), ("collect", collect)):
+                step_begun(tx, run=name, name=step, recipe=f"{step} of {name}")
+                step_done(tx, run=name, name=step, artifact=artifact, seconds=1.0, fallback_run=taken)
+    run = replace(find_run(database, "d"), decided_at=NOW + timedelta(days=2))
+    found = made_before(database, replace(run, id="e"), "tidy")
+    assert [(item.run, item.recipe, item.beside) for item in found] == [
+        ("b", "tidy of b", frozenset({"collect"})),
+        ("a", "tidy of a", frozenset()),
+    ]
+    assert (found[1].artifact, found[1].decided_at, found[1].window) == (artifact, NOW, Window(start=None, end=NOW))
+    assert made_before(database, replace(run, id="e", model="else"), "tidy") == ()
+    assert taken_by(database, "c") == (TakenStep(step="tidy", run="a", decided_at=NOW),)
+    database.close()
+
+
+def test_an_attempt_of_its_own_ends_a_fallback(database: Database, begin: Begin) -> None:
+    """A step that is begun again is no longer another run's."""
+    before, run = begin(id="a"), begin(id="b")
+    artifact = Artifact(kind="json", path="tidy/1/value", sha256="0" * 64, rows=None, bytes=2)
+    with database.write() as tx:
+        step_begun(tx, run=run.id, name="tidy")
+        step_done(tx, run=run.id, name="tidy", artifact=artifact, seconds=1.0, fallback_run=before.id)
+    assert [item.run for item in taken_by(database, run.id)] == ["a"]
+    with database.write() as tx:
+        step_begun(tx, run=run.id, name="tidy")
+        step_done(tx, run=run.id, name="tidy", artifact=artifact, seconds=1.0)
+    assert taken_by(database, run.id) == ()
 
 
 def test_a_run_whose_owner_lives_cannot_be_taken_or_written(

@@ -481,6 +481,16 @@ def test_all_findings_come_at_once_sorted_by_file_and_line(tmp_path: Path) -> No
         ("", "pipeline.py: declares no steps; write `from flyball import step` and put @step on a function"),
         ("@step\ndef train(b): ...\n@step\ndef b(train): ...\n", None),
         (
+            '@step(on_failure="use_last_good")\ndef train(): ...\n@step\ndef validate(): ...\n',
+            'pipeline.py:2: step train: on_failure "use_last_good" cannot be honoured on the model\'s step: an earlier '
+            'run\'s model is a version already; use "fail" with retries',
+        ),
+        (
+            '@step\ndef train(): ...\n@step(on_failure="use_last_good")\ndef validate(): ...\n',
+            'pipeline.py:4: step validate: on_failure "use_last_good" cannot be honoured for held-out rows (validate): '
+            'a model could be judged on rows it was trained on; use "fail" with retries',
+        ),
+        (
             None,
             'flyball.toml: [pipeline] module "pipeline": there is no pipeline.py in DIR; write it, or name another module',
         ),

@@ -13,7 +13,7 @@ import pytest
 from flyball.errors import Mistake
 from flyball.loop.alerts import open_alert
 from flyball.registry import audit, chain
-from flyball.registry.decisions import decide
+from flyball.registry.decisions import decide, decisions
 from flyball.store import Database, Home, open_database
 from flyball.store.migrate import migrations
 
@@ -30,10 +30,10 @@ def database(tmp_path: Path, environ: Mapping[str, str]) -> Iterator[Database]:
     opened.close()
 
 
-def record(database: Database, number: int) -> None:
+def record(database: Database, number: int, who: str = audit.GOVERNOR) -> None:
     with database.write() as tx:
         audit.record(
-            tx, at=NOW, who="ada", act="promote", model="late", was=None, becomes=f"v{number}", why=f"reason {number}"
+            tx, at=NOW, who=who, act="promote", model="late", was=None, becomes=f"v{number}", why=f"reason {number}"
         )
 
 
@@ -123,6 +123,16 @@ def test_heads_go_out_with_decisions_and_alerts(database: Database, counted: str
         (5, "is another entry than the one whose head is kept with alert 1"),
         (6, "is missing: the audit ends at #5, and a later head is kept with decision 1"),
     ]
+
+
+def test_what_a_person_did_cannot_be_cut_off(database: Database, counted: str) -> None:
+    """It is a decision too, which keeps the chain's head: the end cut off and the count mended, it is missed there."""
+    record(database, 6, who="ada")
+    (act,) = decisions(database, "late", kind="act")
+    assert (act.subject, act.verdict, act.reason) == ("v6", "promote", "ada: reason 6")
+    assert act.evidence["audit_head"] == chain.head(database)
+    tamper(database, "DELETE FROM audit WHERE id > 5", f"UPDATE {counted} SET seq = 5 WHERE name = 'audit'")
+    assert found(database) == [(6, "is missing: the audit ends at #5, and a later head is kept with decision 1")]
 
 
 def test_a_head_that_is_none_is_refused(database: Database) -> None:

@@ -13,7 +13,7 @@ from flyball.errors import Conflict, Mistake, NotFound
 from flyball.registry import audit, live
 from flyball.registry.projects import add_project, projects
 from flyball.registry.records import Deployment, Lineage, Version
-from flyball.registry.versions import find, label_of, register, versions
+from flyball.registry.versions import find, label_of, listed, register, versions
 from flyball.stats.estimate import Estimate
 from flyball.store import Database, Home, open_database
 
@@ -89,6 +89,28 @@ def test_the_same_run_registers_once(database: Database) -> None:
 
     assert again.number == 1
     assert len(versions(database, "m")) == 1
+
+
+def test_no_two_versions_of_a_model_carry_one_label(database: Database) -> None:
+    """The second and the third of a day, of the same rows and condition, are numbered; each is found by its own."""
+    with database.write() as tx:
+        labels = [register(tx, made(number)).label for number in (1, 2, 3)]
+
+    assert labels == [f"m-20130301-d3f9a1c2-lgbm{suffix}" for suffix in ("", "-2", "-3")]
+    assert [find(database, "m", label).number for label in labels] == [1, 2, 3]
+    assert [item.label for item in listed(database, "m", 3)] == labels
+
+
+def test_a_list_shows_of_a_version_what_its_record_says(database: Database) -> None:
+    """With no more metrics than were asked."""
+    with database.write() as tx:
+        register(tx, made(1))
+
+    (item,) = listed(database, "m", 1)
+    whole = made(1)
+    assert (item.number, item.stage, item.created_at, item.reason) == (1, "none", MARCH, "first")
+    assert (item.metrics, item.data_rows, item.data_end) == (whole.metrics, 49_211, MARCH)
+    assert listed(database, "m", 0)[0].metrics == {}
 
 
 def test_a_label_names_date_data_and_condition() -> None:

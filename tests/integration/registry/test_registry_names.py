@@ -47,9 +47,9 @@ def test_an_alias_names_a_version_until_it_is_moved_or_deleted(database: Databas
         assert delete_alias(tx, model="m", name="best", who="bob", why="wrong", now=later) == (2, 3)
     found = [(item.who, item.act, item.was, item.becomes) for item in reversed(audit.entries(database))]
     assert found == [
-        ("ada", "alias", "best: nothing", "best: v1"),
-        ("ada", "alias", "best: v1", "best: v2"),
-        ("bob", "alias", "best: v2", "best: nothing"),
+        ("ada", "alias", None, "v1 as best"),
+        ("ada", "alias", "v1 as best", "v2 as best"),
+        ("bob", "alias", "v2 as best", None),
     ]
     assert chain.verify(database).faults == ()
     told = [event.payload["deleted"] for event in pending(database) if event.kind == "aliases"]

@@ -13,9 +13,12 @@ import pytest
 from flyball.engine.bundle import write_bundle
 from flyball.engine.check import columns_from_records
 from flyball.engine.session import load_engine
+from flyball.registry import chain
 from flyball.registry.live import current, deploy
-from flyball.registry.records import Deployment
-from flyball.store import moment, open_database
+from flyball.registry.records import Deployment, Lineage, Version
+from flyball.registry.versions import register, version
+from flyball.rollout import move
+from flyball.store import moment, open_database, utcnow
 from tests.integration.serving.load import ROW, answered, asked
 
 WORKERS, CLIENTS = 2, 6
@@ -110,6 +113,76 @@ def test_ten_promotions_and_ten_rollbacks_under_load_fail_no_request(
     assert all(deployed[generation] == version for generation, version, _ in given)
     assert {(version, score) for _, version, score in given} == set(versions.answers.items())
     assert {generation for generation, _, _ in given} == set(deployed)
+
+
+@pytest.mark.slow
+def test_promote_and_rollback_take_effect_in_under_five_seconds_and_fail_no_request(
+    serve: Any, installed: Any, versions: Versions, eventually: Callable[..., Any]
+) -> None:
+    """By the functions that the verbs call, with proof, audit and stages, counted from the call; on every worker."""
+    database = open_database(installed.home)
+    for number in (1, 2, 3):
+        with database.write() as tx:
+            register(tx, registered(number, versions.good(number)))
+    versions.live(1, ("runs/v1", version(database, "delay", 1).digest))
+    server = serve(workers=WORKERS)
+    steps: list[tuple[int, Callable[[], Deployment]]] = [
+        (2, lambda: move.promote(database, installed.home, "delay", 2, who="ada", why="better", now=utcnow())),
+        (3, lambda: move.promote(database, installed.home, "delay", 3, who="ada", why="better", now=utcnow())),
+        (2, lambda: move.rollback(database, installed.home, "delay", who="ada", why="it broke", now=utcnow())),
+        (1, lambda: move.rollback(database, installed.home, "delay", who="ada", why="it broke too", now=utcnow())),
+    ]
+    took_s = []
+    with asked(server.port, CLIENTS, keeps=50) as loads:
+        for number, act in steps:
+            began = time.monotonic()
+            done = act()
+            eventually(lambda n=number, g=done.generation: everywhere(server, n, g), f"v{number} everywhere")
+            took_s.append(time.monotonic() - began)
+            before = answered(loads)
+            eventually(lambda before=before: answered(loads) > before + 100, "load goes on")
+    sys.stdout.write(f"moves took effect everywhere after {', '.join(f'{item:.2f}' for item in took_s)} s\n")
+    assert max(took_s) < 5
+    assert [(load.refused, load.broken) for load in loads] == [([], [])] * CLIENTS
+    given = {shown(answer) for load in loads for answer in load.answers}
+    assert given == set(versions.answers.items())
+    assert chain.verify(database).faults == ()
+    database.close()
+
+
+def registered(number: int, bundle: tuple[str, str]) -> Version:
+    """A version as a run leaves it, of that bundle."""
+    at = moment("2013-06-01T00:00:00Z")
+    lineage = Lineage(
+        run=f"run{number}",
+        reason="manual",
+        data_digest="d" * 64,
+        data_rows=300,
+        data_start=None,
+        data_end=at,
+        recipe_digest="r",
+        git_commit=None,
+        git_dirty=False,
+        params={},
+        seed=7,
+        environment={},
+        hardware="here",
+        parent=None,
+        gated_twin=None,
+        mlflow_run=None,
+    )
+    return Version(
+        model="delay",
+        number=number,
+        label=f"delay-{number}",
+        created_at=at,
+        bundle=bundle[0],
+        digest=bundle[1],
+        metrics={},
+        parity={},
+        lineage=lineage,
+        stage="none",
+    )
 
 
 @pytest.mark.slow

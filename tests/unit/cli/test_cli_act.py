@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import orjson
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 
 from flyball.cli.main import main
 from flyball.project.create import create_project
-from flyball.registry.audit import entries
+from flyball.registry.audit import entries, local_user
 from flyball.registry.tokens import role_of
 from flyball.registry.versions import version
 from tests.unit.cli.conftest import Told
@@ -24,6 +26,32 @@ def test_archive_puts_a_version_away_and_says_so_in_the_audit(told: Told) -> Non
     assert version(told.database, "flight-delay", 3).stage == "archived"
     newest = entries(told.database)[0]
     assert (newest.act, newest.was, newest.becomes, newest.why) == ("archive", "v3 none", "v3 archived", "it lost")
+
+
+def test_an_archived_version_is_told_as_json(told: Told) -> None:
+    """Model, version, the stage it had, and the audit's number."""
+    document = json.loads(told("archive", "flight-delay@3", "--why", "it lost", "--json").stdout)
+    assert document == {"model": "flight-delay", "version": 3, "was": "none", "audit": 3}
+
+
+def test_what_a_gate_refused_goes_live_for_a_reason_only(told: Told) -> None:
+    """Exit 3 with the verdict's sentence; despite it, exit 2 without a reason. Nothing is written."""
+    refused = told("promote", "flight-delay@3")
+    assert refused.exit_code == 3
+    assert refused.stderr.startswith("v3 of flight-delay was refused by its gate: AUC 0.694 vs champion 0.661")
+    for words in ((), ("--why", " ")):
+        silent = told("promote", "flight-delay@3", "--despite-gate", *words)
+        assert silent.exit_code == 2
+        assert silent.stderr.startswith("--despite-gate goes with --why")
+    assert len(entries(told.database)) == 2
+
+
+def test_the_local_user_is_the_systems_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable makes somebody else of a person: four eyes are two people."""
+    who = local_user()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "FLYBALL_USER"):
+        monkeypatch.setenv(name, "eve")
+    assert local_user() == who == pwd.getpwuid(os.getuid()).pw_name
 
 
 def test_what_is_live_cannot_be_archived(told: Told) -> None:

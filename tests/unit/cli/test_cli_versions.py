@@ -12,11 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from flyball.cli.diff import differences
-from flyball.cli.lineage import Known
 from flyball.cli.lineage import render as tree
 from flyball.cli.main import main
-from flyball.cli.origin import Traffic, periods
-from flyball.dashboard.records import Tenure
+from flyball.registry.records import Fallback
+from flyball.registry.versions import label_of, version
 from tests.unit.cli.conftest import Told, a_verdict, a_version, day
 
 
@@ -103,6 +102,14 @@ def test_at_tells_which_version_was_live_then(told: Told, time: str, version: in
     assert found["why"] == f"v{version} is better beyond chance"
 
 
+def test_at_now_is_what_is_live(told: Told) -> None:
+    """A word for it; a time that has not come is refused, for nobody knows what will be live."""
+    assert answered(told, "at", "flight-delay", "now")["version"] == 2
+    ahead = told("at", "flight-delay", "2999-01-01")
+    assert ahead.exit_code == 2
+    assert "'2999-01-01' has not come yet; give a time up to now, or `now`" in ahead.stderr
+
+
 def test_before_the_first_deployment_nothing_was_live(told: Told) -> None:
     """Exit 2, naming when the first went live."""
     result = told("at", "flight-delay", "2013-01-01")
@@ -174,6 +181,39 @@ def test_a_version_without_a_kept_verdict_is_not_said_to_have_passed(empty: Told
     assert "no gate's verdict is kept for flight-delay v1" in result.stderr
 
 
+def test_a_degraded_version_says_so_wherever_it_is_shown(empty: Told) -> None:
+    """In the data's line of `show` and `lineage`; one that is not says nothing; the record survives the database."""
+    taken = Fallback(step="preprocess", run="0f3ac1d2e4b5" + "0" * 20, decided_at=day("03-01"))
+    empty.release(a_version(1, day("03-01")))
+    empty.release(a_version(2, day("03-02"), degraded=(taken,)))
+    words = "; degraded: preprocess from run 0f3ac1d2e4b5 (2013-03-01)"
+    for verb in ("show", "lineage"):
+        (line,) = [line for line in empty(verb, "flight-delay@2").stdout.splitlines() if "49,211 rows" in line]
+        assert line.endswith(words)
+        assert "degraded" not in empty(verb, "flight-delay@1").stdout
+    found = version(empty.database, "flight-delay", 2)
+    assert found.lineage.degraded == (taken,)
+
+
+def test_a_version_registered_by_an_earlier_release_is_not_degraded(empty: Told) -> None:
+    """Its record knows no such field."""
+    empty.release(a_version(1, day("03-01")))
+    row = empty.database.one("SELECT record FROM version")
+    assert row is not None
+    record = json.loads(row["record"])
+    assert record["lineage"].pop("degraded") == []
+    with empty.database.write() as tx:
+        tx.run("UPDATE version SET record = :record", record=json.dumps(record))
+    assert version(empty.database, "flight-delay", 1).lineage.degraded == ()
+
+
+@pytest.mark.parametrize(("degraded", "end"), [(False, "lgbm"), (True, "lgbm-degraded")])
+def test_a_label_ends_with_what_is_to_be_known_of_the_data(degraded: bool, end: str) -> None:
+    """Date, data digest, condition, and whether an earlier run's result is in it."""
+    label = label_of("flight-delay", day("07-01"), "d3f9a1c2" + "0" * 56, "lgbm", degraded=degraded)
+    assert label == f"flight-delay-20130701-d3f9a1c2-{end}"
+
+
 def test_diff_names_what_two_versions_do_not_share(told: Told) -> None:
     """Parameters, data, code and metrics differ here; the environment is the same."""
     found = answered(told, "diff", "flight-delay@1", "2")
@@ -185,32 +225,7 @@ def test_diff_names_what_two_versions_do_not_share(told: Told) -> None:
         ("code", "uncommitted changes"),
         ("metrics", "auc"),
     ]
-    assert "\nthe same: environment\n" in told("diff", "flight-delay@1", "2").stdout
-
-
-def test_diff_says_why_the_answers_cannot_be_compared(told: Told) -> None:
-    """These versions have no bundles: no number is made up, and the rest is told."""
-    found = answered(told, "diff", "flight-delay@1", "2")
-    assert (found["behaviour"]["agreement"], found["code"]) == (None, None)
-    assert "runs/run1/bundle: manifest.json is missing" in found["behaviour"]["why"]
-    last = told("diff", "flight-delay@1", "2").stdout.splitlines()[-1]
-    assert last.startswith("behaviour on the same rows: not known; bundle ")
-
-
-def test_diff_shows_the_lines_of_files_that_both_runs_kept(told: Told) -> None:
-    """As a unified diff; what a file writes cannot reach the terminal."""
-    for run, trees in (("run1", "200"), ("run2", "400\x1b[2J")):
-        folder = told.home.runs / run / "recipe"
-        folder.mkdir(parents=True)
-        (folder / "pipeline.py").write_text(f"def train():\n\treturn {trees}\n")
-        (folder / "same.py").write_text("x = 1\n")
-        (folder / "changes.diff").write_text(run)
-    text = told("diff", "flight-delay@1", "2").stdout
-    assert (
-        "\n\n--- a/pipeline.py\n+++ b/pipeline.py\n@@ -1,2 +1,2 @@\n def train():\n"
-        "-       return 200\n+       return 400 [2J\n\nbehaviour"
-    ) in text
-    assert answered(told, "diff", "flight-delay@1", "2")["code"]["left_out"] == 0
+    assert told("diff", "flight-delay@1", "2", "--facts-only").stdout.endswith("the same: environment\n")
 
 
 def test_a_fact_that_only_one_version_has_is_a_difference() -> None:
@@ -221,72 +236,19 @@ def test_a_fact_that_only_one_version_has_is_a_difference() -> None:
 
 
 def test_lineage_leads_from_the_data_to_who_put_it_live(told: Told) -> None:
-    """A tree in the order of its life, its ancestors last; what is not known is not drawn, or said."""
+    """A tree of what a version is made of, its ancestors last."""
     found = answered(told, "lineage", "flight-delay@3")
     assert [item["number"] for item in found["ancestors"]] == [2, 1]
     text = told("lineage", "flight-delay@2").stdout
-    assert text == (
-        "flight-delay v2  flight-delay-20130402-22222222-lgbm  (production)\n"
-        f"├─ data       49,211 rows, 2013-01-01 12:00Z .. 2013-04-02 12:00Z, digest {'2' * 64}\n"
-        "├─ run        run2, 2013-04-02 12:00Z, drift\n"
-        f"│  ├─ recipe       digest {'a' * 64}, commit c0ffee, files changed since\n"
-        "│  ├─ parameters   seed 7, trees 400\n"
-        "│  ├─ environment  2 packages, python 3.11.7, lightgbm 4.5.0\n"
-        "│  └─ hardware     Linux x86_64, 2 cores\n"
-        f"├─ candidate  digest {'d' * 64}\n"
-        "│  └─ metrics  auc 0.710 [0.680, 0.720]\n"
-        "├─ gate       passed on 6,402 held-out rows, against v1: 1 rule holds\n"
-        "├─ refit      none: the candidate itself\n"
-        f"├─ v2         runs/run2/bundle, digest {'d' * 64}\n"
-        "│  └─ files  manifest.json cannot be read there\n"
-        "├─ live       2013-04-02 12:00Z .. now, by flyball: v2 is better beyond chance\n"
-        "├─ traffic    no prediction in the lake\n"
-        "└─ after      v1\n"
-    )
-    assert "├─ live       never\n" in told("lineage", "flight-delay@3").stdout
-
-
-def test_periods_are_joined_where_only_the_shadows_changed() -> None:
-    """v1, then v1 beside a shadow, then v2, then v1 again: two periods."""
-
-    def tenure(version: int, start: str, until: str | None, why: str) -> Tenure:
-        return Tenure(
-            generation=1,
-            version=version,
-            shadow=(),
-            start=day(start),
-            until=day(until) if until else None,
-            who="flyball",
-            why=why,
-        )
-
-    history = [
-        tenure(1, "03-04", None, "back"),
-        tenure(2, "03-03", "03-04", "better"),
-        tenure(1, "03-02", "03-03", "v2 is its shadow"),
-        tenure(1, "03-01", "03-02", "first"),
-    ]
-    assert [(item.start, item.until, item.why) for item in periods(history, 1)] == [
-        (day("03-01"), day("03-03"), "first"),
-        (day("03-04"), None, "back"),
-    ]
-    assert periods(history, 3) == []
+    assert text.splitlines()[0] == "flight-delay v2  flight-delay-20130402-22222222-lgbm  (production)"
+    assert f"49,211 rows, 2013-01-01 12:00Z .. 2013-04-02 12:00Z, digest {'2' * 64}" in text
+    assert "environment  python 3.11.7, lightgbm 4.5.0, Linux x86_64, 2 cores" in text
+    assert text.splitlines()[-1].split() == ["└─", "after", "v1"]
 
 
 def test_a_label_cannot_write_to_the_terminal() -> None:
     """Names come from users' files: escape sequences in them are not sent on."""
-    known = Known(
-        version=replace(a_version(1, day("03-01")), label="\x1b[2J"),
-        aliases=(),
-        verdict=None,
-        run=None,
-        steps=(),
-        artifacts=None,
-        live=(),
-        traffic=Traffic(answered=0, first=None, last=None, shadowed=0),
-        ancestors=(),
-    )
-    assert "\x1b" not in tree(known)
+    assert "\x1b" not in tree(a_version(1, day("03-01")), [("data", "\x1b[2J")], [])
 
 
 def test_audit_lists_who_changed_what_newest_first(told: Told) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -52,20 +53,57 @@ def test_times_in_another_zone_are_the_same_instants() -> None:
     assert list(split(table, RUN, newest="3d")[1]["n"]) == [7, 8, 9]
 
 
-def test_a_share_without_a_key_is_that_share_of_the_rows() -> None:
-    """A fifth of 100 rows is 20 rows, in the table's order; the rest trains."""
-    train, held_out = split(days(100), RUN, share=0.2)
-    assert len(held_out) == 20
-    assert sorted([*train["n"], *held_out["n"]]) == list(range(100))
+def content(count: int, seed: int = 0) -> pd.DataFrame:
+    """Rows without key or time, whose last ten repeat the first ten."""
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame({"x": random.normal(size=count), "s": random.choice(["a", "b"], count), "y": 0})
+    return pd.concat([table, table.head(10)], ignore_index=True)
+
+
+KEYLESS = replace(RUN, model=replace(NAMES, timestamp=None))
+
+
+def test_a_share_without_a_key_is_about_that_share_of_the_rows() -> None:
+    """A fifth of 10,000 rows within three standard errors (120), in the table's order; the rest trains."""
+    table = content(10_000).assign(n=range(10_010))
+    run = replace(KEYLESS, model=replace(KEYLESS.model, features=("x", "s")))
+    train, held_out = split(table, run, share=0.2)
+    assert abs(len(held_out) - 2_002) < 120
+    assert sorted([*train["n"], *held_out["n"]]) == list(range(10_010))
     assert list(held_out["n"]) == sorted(held_out["n"])
+
+
+def test_rows_without_a_key_stay_on_their_side_when_others_come() -> None:
+    """What was held out of the first thousand is held out of a shuffled table thrice as long, and nothing else of them."""
+    first, more = content(1_000), content(2_000, seed=1)
+    grown = pd.concat([more, first]).sample(frac=1, random_state=2)
+    before, after = split(first, KEYLESS, share=0.3)[1], split(grown, KEYLESS, share=0.3)[1]
+    assert set(after["x"]) & set(first["x"]) == set(before["x"])
+
+
+def test_equal_rows_without_a_key_go_together() -> None:
+    """In whichever type a column holds its numbers."""
+    train, held_out = split(content(1_000), KEYLESS, share=0.5)
+    assert set(train["x"]).isdisjoint(held_out["x"])
+    whole = content(1_000).assign(x=range(1_010))
+    as_floats = split(whole.astype({"x": "float64"}), KEYLESS, share=0.5)[1]
+    assert list(split(whole, KEYLESS, share=0.5)[1]["x"]) == list(as_floats["x"])
+
+
+def test_rows_with_lists_in_them_are_split_too() -> None:
+    """What cannot be hashed is hashed as its text."""
+    table = pd.DataFrame({"x": [[n] for n in range(200)], "y": 0})
+    train, held_out = split(table, KEYLESS, share=0.5)
+    assert 60 < len(held_out) < 140
+    assert len(train) + len(held_out) == 200
 
 
 def test_a_share_depends_on_the_seed_alone() -> None:
     """The same seed gives the same rows, another seed others."""
-    first, again = split(days(100), RUN, share=0.2)[1], split(days(100), RUN, share=0.2)[1]
-    other = split(days(100), replace(RUN, seed=8), share=0.2)[1]
-    assert list(first["n"]) == list(again["n"])
-    assert list(first["n"]) != list(other["n"])
+    first, again = split(content(100), KEYLESS, share=0.2)[1], split(content(100), KEYLESS, share=0.2)[1]
+    other = split(content(100), replace(KEYLESS, seed=8), share=0.2)[1]
+    assert list(first["x"]) == list(again["x"])
+    assert list(first["x"]) != list(other["x"])
 
 
 def test_a_key_is_never_on_both_sides_wherever_its_rows_stand() -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import flyball
-from flyball.errors import Mistake, NotYet
+from flyball.errors import Mistake
 from flyball.pipeline.step import ModelNames, RunContext, Window, declared_steps, step
 from flyball.project.declared import read_steps
 from flyball.project.steps import StepDeclaration
@@ -30,6 +30,7 @@ def collect(window):
     backoff_s=30,
     timeout_s=600,
     after=["collect"],
+    on_failure="use_last_good",
 )
 def tidy(run):
     return None
@@ -88,7 +89,12 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
             Mistake,
             "@step(after='collect'): got a text, needs a list of step names; write after=['collect']",
         ),
-        ({"on_failure": "use_last_good"}, NotYet, "@step(on_failure='use_last_good'): only 'fail' in this release"),
+        (
+            {"on_failure": "use_last_god"},
+            Mistake,
+            "@step(on_failure='use_last_god'): is unknown; did you mean \"use_last_good\"? (fail, use_last_good)",
+        ),
+        ({"on_failure": None}, Mistake, "@step(on_failure=None): is unknown; known: (fail, use_last_good)"),
     ],
 )
 def test_an_option_out_of_range_is_refused_with_what_is_allowed(options: dict, kind: type, message: str) -> None:
@@ -103,9 +109,17 @@ def test_declarations_of_the_imported_module_are_worked_out(tmp_path: Path) -> N
     assert declared_steps(imported(SOURCE, tmp_path)) == (
         StepDeclaration(name="collect", needs=(), given=("window",), line=8),
         StepDeclaration(
-            name="tidy", needs=(), given=("run",), after=("collect",), retries=3, backoff_s=30, timeout_s=600, line=17
+            name="tidy",
+            needs=(),
+            given=("run",),
+            after=("collect",),
+            retries=3,
+            backoff_s=30,
+            timeout_s=600,
+            on_failure="use_last_good",
+            line=18,
         ),
-        StepDeclaration(name="train", needs=("collect",), given=("params", "seed"), line=21),
+        StepDeclaration(name="train", needs=("collect",), given=("params", "seed"), line=22),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.project.declared import read_steps
+from flyball.project.declared import read_steps, source_of
 from flyball.project.steps import StepDeclaration
 
 
@@ -22,10 +22,10 @@ def collect(window): ...
 
 def plain(x): ...
 
-@step(retries=3, backoff_s=30, timeout_s=600, after=["collect"], on_failure="fail")
+@step(retries=3, backoff_s=30, timeout_s=600, after=["collect"], on_failure="use_last_good")
 def clean(collect, *, params): ...
 
-@flyball.step(timeout_s=None)
+@flyball.step(timeout_s=None, on_failure="fail")
 def enrich(clean): ...
 
 @stage
@@ -46,12 +46,39 @@ def validate(train, enrich): ...
             retries=3,
             backoff_s=30.0,
             timeout_s=600.0,
+            on_failure="use_last_good",
             line=12,
         ),
         StepDeclaration(name="enrich", needs=("clean",), given=(), line=15),
         StepDeclaration(name="train", needs=("enrich",), given=("seed", "run"), line=18),
         StepDeclaration(name="validate", needs=("train", "enrich"), given=(), line=21),
     )
+
+
+def test_what_makes_a_step_is_its_text_and_what_the_module_shares() -> None:
+    """Other steps, comments and the decorator's options are left out; helpers and constants stay."""
+    written = b"""
+from flyball import step
+LIMIT = 3
+
+@step
+def collect(window):
+    return helper(LIMIT)
+
+def helper(x): return x
+
+@step(retries=2)
+def train(collect): ...
+"""
+    found = source_of(written, {"collect"})
+    assert found == (
+        "from flyball import step\nLIMIT = 3\n\ndef collect(window):\n    return helper(LIMIT)\n\n"
+        "def helper(x):\n    return x"
+    )
+    told = written.replace(b"@step\n", b"@step(retries=5)  # patience\n").replace(b"(collect): ...", b"(collect): pass")
+    assert source_of(told, {"collect"}) == found
+    assert source_of(written.replace(b"LIMIT = 3", b"LIMIT = 4"), {"collect"}) != found
+    assert source_of(b"def broken(:", {"collect"}) == "def broken(:"
 
 
 def test_the_module_is_not_run() -> None:
@@ -65,10 +92,11 @@ def test_the_module_is_not_run() -> None:
     ("decorator", "message"),
     [
         (
-            '@step(on_failure="use_last_good")',
-            'on_failure "use_last_good" is not yet possible; use "fail" with retries',
+            '@step(on_failure="use_last")',
+            'on_failure "use_last" is unknown; did you mean "use_last_good"? (fail, use_last_good)',
         ),
-        ('@step(on_failure="ignore")', 'on_failure needs "fail"'),
+        ('@step(on_failure="ignore")', 'on_failure "ignore" is unknown; known: (fail, use_last_good)'),
+        ("@step(on_failure=True)", "on_failure true is unknown; known: (fail, use_last_good)"),
         ("@step(retries=-1)", "retries needs a whole number from 0 to 100"),
         ("@step(retries=True)", "retries needs a whole number from 0 to 100"),
         ("@step(retries=N)", "retries must be written out as a plain value: it is read without running the module"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from flyball.project.steps import StepDeclaration, order, problems, upstream
+from flyball.project.steps import StepDeclaration, fallback_problems, order, problems, upstream
 
 
 def declare(text: str) -> tuple[StepDeclaration, ...]:
@@ -82,6 +84,34 @@ def test_upstream_follows_results_only() -> None:
 def test_what_keeps_steps_from_running_is_told_with_its_line(declared: str, found: list[tuple[int, str]]) -> None:
     """Names first; a circle is looked for only when all names are right."""
     assert list(problems(declare(declared))) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "obstacle"),
+    [
+        ("collect", None),
+        ("preprocess", None),
+        ("aside", None),
+        ("train", "cannot be honoured on the model's step: an earlier run's model is a version already"),
+        (
+            "validate",
+            "cannot be honoured for held-out rows (validate): a model could be judged on rows it was trained on",
+        ),
+        (
+            "newest",
+            "cannot be honoured for held-out rows (validate): a model could be judged on rows it was trained on",
+        ),
+        ("report", "cannot be honoured after train: an earlier run's result is about an earlier model"),
+    ],
+)
+def test_a_last_good_result_stands_in_only_for_what_a_model_is_made_of(name: str, obstacle: str | None) -> None:
+    """Not for the model, not for rows that are to be new to it, not for what is said of it."""
+    declared = "collect:\n preprocess: collect\n aside:\n newest: collect\n train: preprocess\n validate: newest\n report: train"
+    steps = [replace(step, on_failure="use_last_good" if step.name == name else "fail") for step in declare(declared)]
+    line = [step.name for step in steps].index(name) + 1
+    found = fallback_problems(steps, model="train", holdout="validate")
+    whole = f'step {name}: on_failure "use_last_good" {obstacle}; use "fail" with retries'
+    assert found == (((line, whole),) if obstacle else ())
 
 
 def test_a_circle_is_written_the_way_results_flow() -> None:

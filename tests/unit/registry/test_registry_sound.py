@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flyball.registry.sound import no_leak, served_as_scored, unseen
+from flyball.registry.sound import no_leak, served_as_scored, unseen, untold
 
 
 def replayed(**found: Any) -> dict[str, Any]:
@@ -63,3 +63,17 @@ def test_one_held_out_row_in_a_hundred_may_be_known_or_twice_what_is_natural(
 ) -> None:
     """Of 1,000 rows; a table of few distinct values repeats itself without any mistake."""
     assert unseen(seen, 1_000, repeated).passed is passed
+
+
+def test_rows_that_training_saw_are_told_with_the_mend() -> None:
+    """What to do stands in the refusal; where it cannot be told, the verdict does not pass either."""
+    line = unseen(300, 1_000, 0.0)
+    assert not line.passed
+    assert line.why.startswith("300 of 1,000 held-out rows (30.0%) stand in the training rows")
+    assert line.why.endswith("are allowed: call split() in the model step, or give it a table without them")
+    line = untold("the table that split() was given lacks a feature")
+    assert (line.rule, line.passed, line.candidate) == ("held-out rows are unseen", False, None)
+    assert line.why == (
+        "whether training has seen them cannot be told: the table that split() was given lacks a feature; call split() in "
+        "the model step, on the table with the features and the target"
+    )
