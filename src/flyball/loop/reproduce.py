@@ -294,7 +294,7 @@ class _Again:
                 inputs={parameter: results[name] for parameter, name in call.inputs.items()},
                 given=call.given,
                 constants=call.constants,
-                context=replace(self._context(), folder=folder / "again", refit=call.refit),
+                context=replace(self._context(), folder=folder / "1", refit=call.refit),
                 log=folder / "log.txt",
             )
             outcome = self._workers.run(task, call.timeout_s)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.cli.shell import FLYBALL, code, environment, flyball
 
 
+@pytest.mark.slow
 def test_a_refused_candidate_is_a_finished_run(tmp_path: Path) -> None:
     """Exit 0 unless asked otherwise; the gate says no with 3, and its steps can be looked at and run again."""
     subprocess.run([FLYBALL, "init", "churn"], cwd=tmp_path, check=True, capture_output=True)
@@ -25,6 +28,7 @@ def test_a_refused_candidate_is_a_finished_run(tmp_path: Path) -> None:
     assert code(project, "resume", refused["run"]) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_is_finished_after_its_mend(tmp_path: Path) -> None:
     """The step's own error is told with its log; `step run` tries one step, `resume` does the rest."""
     subprocess.run([FLYBALL, "init", "churn"], cwd=tmp_path, check=True, capture_output=True)

@@ -173,6 +173,7 @@ def test_up_takes_the_next_free_ports_and_tells_its_addresses(site: Site) -> Non
     assert json.loads(site("ui", "--json").stdout)["running"] is False
 
 
+@pytest.mark.slow
 def test_up_without_a_version_serves_it_as_soon_as_there_is_one(site: Site) -> None:
     """It says what is missing and the mend, goes on, and tells when a model answers."""
     with site.database.write() as tx:
@@ -187,6 +188,7 @@ def test_up_without_a_version_serves_it_as_soon_as_there_is_one(site: Site) -> N
         assert server.end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the children in /proc")
 def test_a_killed_server_leaves_no_process_and_no_lock(site: Site) -> None:
     """SIGKILL of `up`: workers, dashboard and loop end by themselves, and the home can be served again."""

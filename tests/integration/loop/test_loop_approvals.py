@@ -85,6 +85,7 @@ def test_nobody_in_time_is_no(asking: Site) -> None:
         move.promote(asking.database, asking.home, "late", 2, who="bob", why="now", now=LATER + 3 * DAY)
 
 
+@pytest.mark.slow
 def test_a_newer_candidate_supersedes_one_that_waits(asking: Site) -> None:
     """It was judged on newer rows."""
     for days in (0, 1):

@@ -94,6 +94,7 @@ def tags(site: Site, run: str) -> dict[str, str]:
         return dict(mlflow.execute("SELECT key, value FROM tags WHERE run_uuid = ?", [run]).fetchall())
 
 
+@pytest.mark.slow
 def test_a_version_made_of_a_fallback_says_so_everywhere(site: Site, broken: Path) -> None:
     """Lineage, label, verdict, MLflow, alert and every command; the gate's rules are the same. The next whole run ends it."""
     first = version(site.database, "late", 1)

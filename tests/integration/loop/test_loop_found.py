@@ -21,6 +21,7 @@ from tests.integration.loop.conftest import START, settled
 HOUR = timedelta(hours=1)
 
 
+@pytest.mark.slow
 def test_a_queued_version_promoted_by_hand_has_no_turn_left(site: Site) -> None:
     """It is live: a shadow of itself would be no evidence."""
     queueing = settled(site, retrain={"mode": "off"}, rollout={"strategy": "shadow"}, gate={"change": ()})

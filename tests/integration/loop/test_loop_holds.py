@@ -70,7 +70,7 @@ def test_the_same_rows_do_not_bring_a_barred_version_back(back: Site) -> None:
     """The same recipe on the same rows is that version again, under another number: refused, though every rule holds."""
     made = release.retrain(back, now=LATER, why="once more")
     assert (made.passed, made.version) == (False, 3)
-    assert [line.passed for line in made.verdict.results] == [True] * 5 + [False]
+    assert [line.passed for line in made.verdict.results] == [True] * (len(made.verdict.results) - 1) + [False]
     assert (
         "made of the same rows by the same recipe as a version that is barred: v2 of late"
         in made.verdict.results[-1].why
@@ -89,6 +89,7 @@ def test_a_second_rollback_goes_behind_what_is_barred(back: Site) -> None:
     assert [item.version for item in holds.bars(back.database, "late")] == [2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["late", holds.EVERY])
 def test_what_passes_its_gate_while_frozen_waits(site: Site, model: str) -> None:
     """A run by hand goes on, its candidate waits in staging; after the freeze its turn comes by itself."""

@@ -64,6 +64,7 @@ def test_the_same_recipe_on_newer_data_is_a_refresh(site: Site) -> None:
     assert [item.stage for item in versions(site.database, "late")] == ["archived", "production"]
 
 
+@pytest.mark.slow
 def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
     """Trained beside the candidate or after it: the same bundle. Where the gate refuses, none becomes a version."""
     project = site.project
@@ -81,6 +82,7 @@ def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
     assert version(site.database, "late", 4).lineage.gated_twin is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [False, True])
 def test_a_refit_that_disagrees_with_what_passed_is_refused_by_name(site: Site, ahead: bool) -> None:
     """The gate saw another model than the one that would answer: registered, refused, the champion stays."""
@@ -109,6 +111,7 @@ def test_a_changed_parameter_is_a_change(site: Site) -> None:
     assert version(site.database, "late", 2).lineage.params["columns"] == 2
 
 
+@pytest.mark.slow
 def test_rows_that_training_has_seen_are_no_proof(tmp_path: Path) -> None:
     """300 older rows that the hold-out dates as new: refused, with how many of them training has seen."""
     held_out = "    return held_out\n"

@@ -81,6 +81,7 @@ def test_what_was_written_since_is_named_and_not_used(lived: Site, project: Path
     assert made.notes == ("helper.py, pipeline.py: changed since; as it was then is what ran",)
 
 
+@pytest.mark.slow
 def test_a_changed_data_file_is_named_and_the_kept_rows_are_trained_on(lived: Site, project: Path) -> None:
     """Proven by their digests to be those of then."""
     rows = pd.read_parquet(project / "rows.parquet")

@@ -49,7 +49,8 @@ def test_the_request_holds_the_features_the_pipeline_trains_on(tmp_path: Path) -
     project = create_project(tmp_path / "cells")
     code = (
         "import json, types, pandas, pipeline\n"
-        "run = types.SimpleNamespace(refit=False, seed=7, model=types.SimpleNamespace(key=None))\n"
+        "names = types.SimpleNamespace(target='malignant', features=None, key=None, timestamp=None)\n"
+        "run = types.SimpleNamespace(refit=False, seed=7, model=names, path='.', folder='.')\n"
         "table = pipeline.collect()\n"
         "model = pipeline.train(table, run, {}, 7)\n"
         "held_out = pipeline.validate(table, run)\n"
@@ -60,7 +61,7 @@ def test_the_request_holds_the_features_the_pipeline_trains_on(tmp_path: Path) -
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project.directory, capture_output=True, text=True, check=True
     )
-    assert json.loads(done.stdout) == [569, 114, ["float32", "int64"], 1.0, 0.0]
+    assert json.loads(done.stdout) == [569, 116, ["float32", "int64"], 1.0, 0.0]
 
 
 def test_the_written_pipeline_is_formatted(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def alarm_rate(make_day: Callable[[RNG], Columns], *, by_day: bool = True) -> fl
     return float(np.mean(alarms))
 
 
+@pytest.mark.slow
 def test_forty_quiet_days_are_steady() -> None:
     """With day effects, stated 1 %: more than two alarms have a chance of 1 in 100."""
     rng = np.random.default_rng(11)
