@@ -79,7 +79,7 @@ def asked_again(home: Home, database: Database, version: Version, row: Found) ->
 
     then = (item for item in live.history(database, version.model) if item.generation == row["generation"])
     deployed = next(then, None)
-    return reanswer(home, version, row, dict(deployed.columns) if deployed else {})
+    return reanswer(home, version, row, dict(deployed.columns) if deployed else None)
 
 
 def told_again(again: Reanswered) -> str:

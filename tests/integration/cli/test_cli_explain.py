@@ -59,6 +59,21 @@ def test_numbers_of_the_lake_are_what_the_request_wrote(site: Site) -> None:
     assert (found.verdict, found.now) == ("equal", 0.5)
 
 
+def test_numbers_that_the_lake_holds_as_texts_are_numbers_again(site: Site) -> None:
+    """Where another version's rows have texts in the column; what is no number is refused, not guessed at."""
+    found = again(site, {"features": {"visits": "2", "paid": "true", "plan": "gold"}})
+    assert (found.verdict, found.now) == ("equal", 0.5)
+    odd = again(site, {"features": {"visits": "2", "paid": "perhaps", "plan": "gold"}})
+    assert (odd.verdict, odd.why) == ("cannot be told", "the kept row is refused by the version's contract: paid")
+
+
+def test_where_nobody_knows_what_the_journal_did_nothing_is_guessed(site: Site) -> None:
+    """A hashed text looks like any other."""
+    found = reanswer(site.home, version(site.database, "churn", 1), ROW, None)
+    assert (found.verdict, found.now) == ("cannot be told", None)
+    assert "no deployment is kept" in str(found.why)
+
+
 def test_a_bundle_that_is_not_what_was_registered_says_so(site: Site) -> None:
     """It answers nothing."""
     path = site.home.path / version(site.database, "churn", 1).bundle / "model.onnx"
