@@ -71,7 +71,7 @@ def _asked(engine: Engine, row: Mapping[str, Any], policy: Mapping[str, str] | N
     if unkept:
         what = ", ".join(f"{name} ({how})" for name, how in unkept.items())
         return _untold(row, tolerance, f"the journal keeps no values of {what}, as [columns] says")
-    asked = {item.name: _value(item.kind, row["features"].get(item.name)) for item in contract.features}
+    asked = {item.name: asked_value(item.kind, row["features"].get(item.name)) for item in contract.features}
     try:
         told = native.decode(orjson.dumps({"inputs": [asked]}), contract, 0.0)
         answer = engine.predict(told.columns)
@@ -106,7 +106,7 @@ def _untold(row: Mapping[str, Any], tolerance: float, why: str) -> Reanswered:
     )
 
 
-def _value(kind: Kind, value: Any) -> Any:
+def asked_value(kind: Kind, value: Any) -> Any:
     """The lake's value as a request writes it: Parquet may hold a column's booleans and integers as numbers, and all of them
     as texts where other rows have texts in that column.
     """
