@@ -73,13 +73,24 @@ def told_code(changes: list[str]) -> list[str]:
 def told_behaviour(found: Behaviour | str) -> str:
     """One paragraph on how the two answer the same rows."""
     if isinstance(found, str):
-        return f"\nno rows to ask both with: {found}"
+        return f"\nhow both answer the same rows is not known: {printable(found)}"
     changed = "" if found.changed is None else f"; {found.changed:.2%} of the rows get another class"
     together = "" if found.correlation is None else f", correlation {found.correlation:.4f}"
-    return (
-        f"\non the same {found.rows:,} held-out rows (run {found.run[:12]}): scores differ by {found.mean_difference:.4f} on "
+    which = "last rows in the lake" if found.run is None else f"held-out rows (run {found.run[:12]})"
+    told = (
+        f"\non the same {found.rows:,} {which}: scores differ by {found.mean_difference:.4f} on "
         f"average, {found.largest_difference:.4f} at most{together}{changed}"
     )
+    return "\n".join([told, *_furthest(found)])
+
+
+def _furthest(found: Behaviour) -> Iterator[str]:
+    """The rows that the two are furthest apart on."""
+    if found.worst:
+        rows = [(item.row, item.difference, item.a, item.b, *item.values.values()) for item in found.worst]
+        yield table(("ROW", "APART", "FIRST", "SECOND", *found.worst[0].values), rows)
+    if found.hidden:
+        yield f"not shown, by [columns]: {printable(', '.join(found.hidden))}"
 
 
 def differences(a: Version, b: Version) -> list[Difference]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -66,7 +66,7 @@ def find_prediction(home: Home, names: list[str], prediction: str) -> tuple[Foun
     for model in names:
         rows = _rows(home, model, "predictions", prediction)
         if rows:
-            return rows[-1], _rows(home, model, "outcomes", prediction), _rows(home, model, "shadow", prediction)
+            return rows[-1], _outcomes(home, model, rows[-1]), _rows(home, model, "shadow", prediction)
     raise NotFound(
         f"no prediction {prediction!r} in the lake of this home; one just made is carried there within seconds "
         "while `flyball up` runs"
@@ -79,7 +79,7 @@ def asked_again(home: Home, database: Database, version: Version, row: Found) ->
 
     then = (item for item in live.history(database, version.model) if item.generation == row["generation"])
     deployed = next(then, None)
-    return reanswer(home, version, row, dict(deployed.columns) if deployed else {})
+    return reanswer(home, version, row, dict(deployed.columns) if deployed else None)
 
 
 def told_again(again: Reanswered) -> str:
@@ -91,12 +91,23 @@ def told_again(again: Reanswered) -> str:
     return f"{cell(again.now)} now: {again.verdict} (by {again.difference:.3g}, {again.tolerance:g} is allowed)"
 
 
-def _rows(home: Home, model: str, view: str, prediction: str) -> list[Found]:
+def _outcomes(home: Home, model: str, row: Found) -> list[Found]:
+    """What came true of it, told by its id; or by its key, where the lake joins that to this prediction of the key."""
+    found = _rows(home, model, "outcomes", row["id"])
+    if row["key"] is None or not any(item["label_at"] for item in _rows(home, model, "scored", row["id"], "label_at")):
+        return found
+    return sorted([*found, *_rows(home, model, "outcomes", row["key"], by="key")], key=lambda item: item["received_at"])
+
+
+def _rows(
+    home: Home, model: str, view: str, wanted: str, order: str = "received_at", *, by: Literal["id", "key"] = "id"
+) -> list[Found]:
     from flyball.journal.lake import connect  # DuckDB and pyarrow: `explain --help` does without
 
+    alone = " AND id IS NULL" if by == "key" else ""
     with closing(connect(home, model)) as lake:
-        sql = f"SELECT * FROM {view} WHERE id = ? ORDER BY received_at"  # noqa: S608  # one of this file's own names
-        return list(lake.sql(sql, params=[prediction]).to_arrow_table().to_pylist())
+        sql = f"SELECT * FROM {view} WHERE {by} = ?{alone} ORDER BY {order}"  # noqa: S608  # this file's own names
+        return list(lake.sql(sql, params=[wanted]).to_arrow_table().to_pylist())
 
 
 def render(

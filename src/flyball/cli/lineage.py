@@ -1,20 +1,24 @@
-"""`flyball lineage MODEL@REF`: where a version comes from, as a tree."""
+"""`flyball lineage MODEL@REF`: where a version comes from and what became of it, as a tree from its data to live traffic."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from flyball.cli.options import at_place, json_option
 from flyball.cli.place import Place, open_home
-from flyball.cli.reading import kept_verdict, turns
+from flyball.cli.reading import Period, kept_verdict, periods, turns
 from flyball.cli.show import cell, minute, printable, put, span
 from flyball.cli.versions import commit, made_of, parameters
 from flyball.dashboard.reads import history
+from flyball.errors import NotFound
+from flyball.pipeline.runs import RunRecord, StepRecord, find_run, steps_of
 from flyball.registry.codec import plain
+from flyball.registry.names import names_of
 from flyball.registry.records import Verdict, Version
 from flyball.registry.versions import find, parse_reference
 from flyball.registry.versions import version as version_of
@@ -23,7 +27,17 @@ from flyball.store import Database, Home, read_json
 #: packages named in the tree; all of them are in the JSON.
 TELLING = ("python", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "onnxruntime", "mlflow-skinny")
 
-Branch = tuple[str, str | None]
+#: metrics in one line, and periods of being live that are shown, the last ones.
+METRICS, PERIODS = 4, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """One line of the tree, and what hangs on it; one without a text is not drawn."""
+
+    name: str
+    text: str | None
+    branches: tuple[Branch, ...] = ()
 
 
 @click.command()
@@ -35,23 +49,38 @@ def lineage(place: Place, version: str, as_json: bool) -> None:
     database = open_home(place)
     found = find(database, *parse_reference(version))
     verdict, line = kept_verdict(database, found), ancestors(database, found)
-    moved = turns(history(database, found.model), found.number)
+    moves = history(database, found.model)
+    lived, (run, steps) = periods(moves, found.number), run_of(database, found)
+    given = names_of(database, found.model, found.number)
+    files, traffic = artifacts(place.home, found), answered(place.home, found)
     document: dict[str, Any] = {
         "version": plain(found),
+        "aliases": given,
         "verdict": plain(verdict) if verdict else None,
-        "moves": [plain(item) for item in moved],
+        "moves": [plain(item) for item in turns(moves, found.number)],
         "ancestors": [{"number": item.number, "label": item.label, "created_at": item.created_at} for item in line],
+        "artifacts": files,
+        "traffic": traffic,
+        "run": plain(run) if run else None,
+        "steps": [plain(item) for item in steps],
+        "live": [plain(item) for item in lived],
     }
-    files, traffic = artifacts(place.home, found), answered(place.home, found)
-    document |= {"artifacts": files, "traffic": traffic}
-    live = "; ".join(f"{minute(item.start)} v{item.version} by {item.who}: {item.why}" for item in moved)
-    known = [
-        *facts(found, verdict),
-        ("files", told_files(files)),
-        ("live", live or None),
-        ("traffic", told_traffic(traffic)),
+    branches = [
+        *from_data(found, run, steps),
+        *to_a_version(found, verdict, files),
+        Branch(name="live", text=told_periods(lived)),
+        Branch(name="traffic", text=told_traffic(traffic) or "no prediction in the lake"),
+        Branch(name="after", text=" ← ".join(f"v{item.number}" for item in line) or None),
     ]
-    put(document, render(found, known, line), as_json=as_json)
+    put(document, render(found, given, branches), as_json=as_json)
+
+
+def run_of(database: Database, version: Version) -> tuple[RunRecord | None, tuple[StepRecord, ...]]:
+    """The run that made it, with its steps; None where no such run is kept."""
+    try:
+        return find_run(database, version.lineage.run), steps_of(database, version.lineage.run)
+    except NotFound:
+        return None, ()
 
 
 def ancestors(database: Database, version: Version) -> list[Version]:
@@ -84,11 +113,6 @@ def answered(home: Home, version: Version) -> dict[str, Any] | None:
     return found if found["predictions"] else None
 
 
-def told_files(files: Mapping[str, str]) -> str | None:
-    """`model.onnx 1f0c9a3b5d7e, …`"""
-    return ", ".join(f"{name} {digest[:12]}" for name, digest in files.items()) or None
-
-
 def told_traffic(found: Mapping[str, Any] | None) -> str | None:
     """`84,120 predictions 2013-03-01 05:15Z .. 2013-03-14 03:59Z, 82,011 with an outcome`"""
     if found is None:
@@ -109,26 +133,84 @@ def told_sources(sources: Mapping[str, Mapping[str, str]]) -> str | None:
     return ", ".join(told) or None
 
 
-def facts(version: Version, verdict: Verdict | None) -> list[Branch]:
-    """What a version is made of, each as a name and a sentence; None where nothing is known."""
-    lineage = version.lineage
-    environment = [f"{name} {lineage.environment[name]}" for name in TELLING if name in lineage.environment]
-    passed = "passed" if verdict and verdict.passed else "refused"
-    return [
-        ("adopted", _adopted(lineage.adopted)),
-        ("source", told_sources(lineage.sources)),
-        ("data" if lineage.adopted is None else "reference", made_of(version, digest=True)),
-        ("recipe", f"digest {lineage.recipe_digest}"),
-        ("commit", commit(version)),
-        ("parameters", parameters(version)),
-        ("environment", ", ".join([*environment, lineage.hardware])),
-        ("run", f"{lineage.run} at {minute(version.created_at)}, {lineage.reason}"),
-        ("MLflow run", lineage.mlflow_run),
-        ("metrics", ", ".join(f"{name} {cell(value)}" for name, value in version.metrics.items()) or None),
-        ("gate", f"{passed}: {'; '.join(item.why for item in verdict.results) or 'no rule'}" if verdict else None),
-        ("gated twin", f"digest {lineage.gated_twin.get('digest')}" if lineage.gated_twin else None),
-        ("bundle", f"{version.bundle}, digest {version.digest}"),
+def told_periods(found: Sequence[Period]) -> str:
+    """`2013-04-02 12:00Z .. now, by flyball: better`"""
+    last = found[-PERIODS:]
+    earlier = [f"{len(found) - len(last)} times before"] if len(found) > len(last) else []
+    told = [
+        f"{minute(item.start)} .. {minute(item.until) if item.until else 'now'}, by {item.who}: {item.why}"
+        for item in last
     ]
+    return "; ".join([*earlier, *told]) or "never"
+
+
+def from_data(version: Version, run: RunRecord | None, steps: Sequence[StepRecord]) -> Iterator[Branch]:
+    """Where the rows come from, and the run that made a candidate of them."""
+    lineage = version.lineage
+    yield Branch(name="adopted", text=_adopted(lineage.adopted))
+    yield Branch(name="source", text=told_sources(lineage.sources) or _first_table(run, steps))
+    yield Branch(name="data" if lineage.adopted is None else "reference", text=made_of(version, digest=True))
+    asked = f", asked for by {run.requested_by}" if run else ""
+    of = commit(version)
+    packages = sum(name != "python" for name in lineage.environment)
+    telling = [f"{name} {lineage.environment[name]}" for name in TELLING if name in lineage.environment]
+    inside = (
+        Branch(name="recipe", text=f"digest {lineage.recipe_digest}, {f'commit {of}' if of else 'no commit'}"),
+        Branch(name="parameters", text=parameters(version)),
+        Branch(name="steps", text=" → ".join(_step(item) for item in steps if item.seconds is not None) or None),
+        Branch(name="environment", text=", ".join([f"{packages} packages", *telling])),
+        Branch(name="hardware", text=lineage.hardware),
+    )
+    yield Branch(
+        name="run", text=f"{lineage.run}, {minute(version.created_at)}, {lineage.reason}{asked}", branches=inside
+    )
+
+
+def to_a_version(version: Version, verdict: Verdict | None, files: Mapping[str, str]) -> Iterator[Branch]:
+    """The candidate, what its gate said, the refit, and the version with its files."""
+    twin = version.lineage.gated_twin
+    measured = [f"{name} {cell(value)}" for name, value in version.metrics.items()]
+    lines = [", ".join(measured[start : start + METRICS]) for start in range(0, len(measured), METRICS)]
+    candidate = f"digest {twin.get('digest') if twin else version.digest}"
+    yield Branch(name="candidate", text=candidate, branches=tuple(Branch(name="metrics", text=line) for line in lines))
+    yield Branch(name="gate", text=_gate(verdict))
+    again = "trained once more on all rows; the candidate is its gated twin"
+    yield Branch(name="refit", text=again if twin else "none: the candidate itself")
+    kept = [Branch(name=name, text=f"SHA-256 {digest}") for name, digest in sorted(files.items())]
+    gone = Branch(name="files", text="its manifest is not there")
+    yield Branch(
+        name=f"v{version.number}",
+        text=f"{version.bundle}, digest {version.digest}",
+        branches=tuple(kept or [gone]),
+    )
+    tracked = version.lineage.mlflow_run
+    yield Branch(name="MLflow", text=f"run {tracked}, version {version.number}" if tracked else None)
+
+
+def _first_table(run: RunRecord | None, steps: Sequence[StepRecord]) -> str | None:
+    """Without data files that the project names: the step that first gave a table, and the window it was given."""
+    for item in steps:
+        if run is not None and item.artifact is not None and item.artifact.rows is not None:
+            window = span(run.window.start, run.window.end)
+            return (
+                f"step {item.name}: {item.artifact.rows:,} rows, SHA-256 {item.artifact.sha256[:12]}, window {window}"
+            )
+    return None
+
+
+def _step(step: StepRecord) -> str:
+    return f"{step.name} {step.seconds:.1f} s"
+
+
+def _gate(verdict: Verdict | None) -> str | None:
+    """`flyball why` has its table."""
+    if verdict is None:
+        return None
+    against = f"against v{verdict.champion}" if verdict.champion is not None else "no champion"
+    count = len(verdict.results)
+    held = f"{count} {'rule holds' if count == 1 else 'rules hold'}"
+    said = held if verdict.passed else "; ".join(item.why for item in verdict.results if not item.passed)
+    return f"{'passed' if verdict.passed else 'REFUSED'} on {verdict.rows:,} held-out rows, {against}: {said}"
 
 
 def _adopted(about: Mapping[str, str] | None) -> str | None:
@@ -141,13 +223,17 @@ def _adopted(about: Mapping[str, str] | None) -> str | None:
     )
 
 
-def render(version: Version, branches: Sequence[Branch], line: Sequence[Version]) -> str:
-    """The version at the root, a branch for each thing it is made of, its ancestors last."""
-    known = [(name, text) for name, text in branches if text]
-    if line:
-        known.append(("after", " ← ".join(f"v{item.number}" for item in line)))
-    width = max(len(name) for name, _ in known)
-    marks = ["├─"] * (len(known) - 1) + ["└─"]
-    root = f"{version.model} v{version.number}  {version.label}  ({version.stage})"
-    lines = (f"{mark} {name:<{width}}  {text}" for mark, (name, text) in zip(marks, known, strict=True))
-    return "\n".join(printable(text) for text in (root, *lines))
+def render(version: Version, given: Sequence[str], branches: Sequence[Branch]) -> str:
+    """The version, then the tree in the order of its life."""
+    called = f"; {', '.join(given)}" if given else ""
+    root = f"{version.model} v{version.number}  {version.label}  ({version.stage}{called})"
+    return "\n".join(printable(line) for line in (root, *_lines(branches, "")))
+
+
+def _lines(branches: Sequence[Branch], before: str) -> Iterator[str]:
+    drawn = [item for item in branches if item.text]
+    width = max((len(item.name) for item in drawn), default=0)
+    for item in drawn:
+        last = item is drawn[-1]
+        yield f"{before}{'└─' if last else '├─'} {item.name:<{width}}  {item.text}"
+        yield from _lines(item.branches, f"{before}{'   ' if last else '│  '}")

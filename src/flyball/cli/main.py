@@ -55,6 +55,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "approve": ("Act", "flyball.cli.act:approve", "Let a version go on that another person wanted."),
     "freeze": ("Act", "flyball.cli.act:freeze", "Stop every automatic act on a model, or on all."),
     "archive": ("Act", "flyball.cli.act:archive", "Put a version away."),
+    "alias": ("Act", "flyball.cli.alias:alias", "Give a version a name of your own, or take it away."),
     "rollout": ("Act", "flyball.cli.act:rollout", "How far a candidate's rollout is."),
     "retrain": ("Act", "flyball.cli.pipeline:retrain", "Train a model anew, now."),
     "alert": ("Act", "flyball.cli.act:alert", "Try an alert channel."),

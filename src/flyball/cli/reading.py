@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import orjson
 
@@ -14,6 +16,17 @@ from flyball.store import Database
 
 #: how many of a model's decisions are looked through for those about one version.
 DEEPEST = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A stretch of decision time in which one version was live."""
+
+    start: datetime
+    #: None: it still is.
+    until: datetime | None
+    who: str
+    why: str
 
 
 def kept_verdict(database: Database, version: Version) -> Verdict | None:
@@ -38,4 +51,17 @@ def turns(history: Sequence[Tenure], number: int) -> list[Tenure]:
         if number in (was, tenure.version) and was != tenure.version:
             found.append(tenure)
         was = tenure.version
+    return found
+
+
+def periods(moves: Sequence[Tenure], number: int) -> list[Period]:
+    """When a version was live, oldest first (`moves`: newest first); deployments that only change shadows end no period."""
+    found: list[Period] = []
+    before: int | None = None
+    for tenure in reversed(moves):
+        if tenure.version == number and before == number:
+            found[-1] = replace(found[-1], until=tenure.until)
+        elif tenure.version == number:
+            found.append(Period(start=tenure.start, until=tenure.until, who=tenure.who, why=tenure.why))
+        before = tenure.version
     return found

@@ -13,7 +13,7 @@ from flyball.cli.place import Place, open_home
 from flyball.cli.show import cell, fields, minute, put, span, table
 from flyball.errors import Mistake, NotFound
 from flyball.registry import audit as book
-from flyball.registry import chain, live
+from flyball.registry import chain, live, names
 from flyball.registry import versions as registry
 from flyball.registry.codec import plain
 from flyball.registry.degraded import told
@@ -51,12 +51,13 @@ def versions(place: Place, model: str, as_json: bool) -> None:
     """List the versions of MODEL with stage, metrics on their held-out rows, and what they were trained on."""
     database = open_home(place)
     require_model(database, model)
+    given = names.numbers(database, model)
     if as_json:
         found = [plain(item) for item in registry.versions(database, model)]
-        put({"model": model, "versions": found}, "", as_json=True)
+        put({"model": model, "versions": found, "aliases": given}, "", as_json=True)
         return
     empty = f"{model} has no version yet; `flyball run` trains the first"
-    put({}, render_versions(registry.listed(database, model, METRICS), empty), as_json=False)
+    put({}, render_versions(registry.listed(database, model, METRICS), given, empty), as_json=False)
 
 
 @click.command()
@@ -64,9 +65,11 @@ def versions(place: Place, model: str, as_json: bool) -> None:
 @at_place
 @json_option
 def show(place: Place, version: str, as_json: bool) -> None:
-    """Show one version. REF is a number, production, staging, shadow or a label; without it production."""
-    found = registry.find(open_home(place), *registry.parse_reference(version))
-    put({"version": plain(found)}, render_version(found), as_json=as_json)
+    """Show one version. REF is a number, production, staging, shadow, a label or an alias; without it production."""
+    database = open_home(place)
+    found = registry.find(database, *registry.parse_reference(version))
+    given = names.names_of(database, found.model, found.number)
+    put({"version": plain(found), "aliases": given}, render_version(found, given), as_json=as_json)
 
 
 @click.command()
@@ -149,26 +152,30 @@ def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def render_versions(found: Sequence[Listed], empty: str) -> str:
-    """A table of versions, oldest first, with a column for each of the first few metrics; `show` has them all."""
-    names = list(dict.fromkeys(name for item in found for name in item.metrics))[:METRICS]
+def render_versions(found: Sequence[Listed], given: Mapping[str, int], empty: str) -> str:
+    """A table of versions, oldest first, with a column for each of the first few metrics (`show` has them all), and one for
+    aliases where there are any.
+    """
+    metrics = list(dict.fromkeys(name for item in found for name in item.metrics))[:METRICS]
     rows = [
         (
             _v(item.number),
             item.stage,
             item.created_at,
-            *(item.metrics.get(name) for name in names),
+            *(item.metrics.get(name) for name in metrics),
             item.data_rows,
             item.data_end,
             item.reason,
+            *((", ".join(name for name, number in given.items() if number == item.number) or None,) if given else ()),
             item.label,
         )
         for item in found
     ]
-    return table(("", "STAGE", "MADE", *map(str.upper, names), "ROWS", "DATA TO", "REASON", "LABEL"), rows, empty=empty)
+    last = ("ROWS", "DATA TO", "REASON", *(("ALIASES",) if given else ()), "LABEL")
+    return table(("", "STAGE", "MADE", *map(str.upper, metrics), *last), rows, empty=empty)
 
 
-def render_version(version: Version) -> str:
+def render_version(version: Version, given: Sequence[str] = ()) -> str:
     """One version's record: what it is, how good, from what, where it lies."""
     lineage = version.lineage
     return fields(
@@ -176,6 +183,7 @@ def render_version(version: Version) -> str:
             ("version", f"{version.model} v{version.number}"),
             ("label", version.label),
             ("stage", version.stage),
+            *((("aliases", ", ".join(given)),) if given else ()),
             ("made", version.created_at),
             *version.metrics.items(),
             ("data", made_of(version)),

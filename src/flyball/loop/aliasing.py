@@ -27,15 +27,23 @@ for _name in (
 configure_mappers()
 
 
-def project_aliases(name: str, uri: str, stages: Mapping[str, str], head: str | None = None) -> dict[str, Any]:
-    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage.
+def project_aliases(
+    name: str,
+    uri: str,
+    stages: Mapping[str, str],
+    free: Mapping[str, int],
+    deleted: list[str],
+    head: str | None = None,
+) -> dict[str, Any]:
+    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage, `free` the free aliases.
 
-    `head`: the audit's, which MLflow keeps as a witness outside the database.
+    `deleted`: free ones that were taken away since MLflow was told. `head`: the audit's, which MLflow keeps as a witness
+    outside the database.
     """
     client = MlflowClient(uri, uri)
-    ours = wanted({int(number): stage for number, stage in stages.items()})
+    ours = wanted({int(number): stage for number, stage in stages.items()}, free)
     have = {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
-    for alias, (should, _) in moved(ours, have).items():
+    for alias, (should, _) in moved(ours, have, deleted).items():
         if should is None:
             client.delete_registered_model_alias(name, alias)
         else:

@@ -3,59 +3,93 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from flyball.engine.contract import Prediction
+from flyball.engine.contract import Contract, Prediction
 from flyball.engine.frame import columns_from_frame
-from flyball.engine.session import load_engine
-from flyball.errors import FlyballError
+from flyball.engine.session import Engine, load_engine
+from flyball.errors import FlyballError, Mistake
 from flyball.loop.recipe import RECIPE
-from flyball.loop.steps import frame_of
-from flyball.pipeline.artifact import is_intact, load
-from flyball.pipeline.runs import steps_of
-from flyball.project.load import load_project
+from flyball.loop.shared_rows import held_out, last_asked, unkept
 from flyball.registry.records import Version
 from flyball.store import Database, Home
 
-#: the last rows that are asked: enough for two digits of any share.
-ASKED_ROWS = 20_000
+#: rows that are shown, those that the two are furthest apart on.
+WORST = 3
 
-#: results that are tables on disk; a pickle is loaded in step processes only.
-TABLES = ("pandas", "polars", "arrow")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """One row that the two answer far apart."""
+
+    #: its place among those that were asked.
+    row: int
+    a: Any
+    b: Any
+    difference: float
+    #: its features, without those that the journal would not keep.
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """What two versions answer to the same rows."""
 
-    #: whose held-out rows were asked, and how many.
-    run: str
+    #: whose held-out rows were asked, and how many; None: the last ones in the lake.
+    run: str | None
     rows: int
-    #: of the score: a probability, of several classes that of the most probable one, or the value.
+    #: of a probability, of several classes the one that differs most, or of the value.
     mean_difference: float
     largest_difference: float
     #: Pearson's; None where either gives all rows one score.
     correlation: float | None
     #: share of rows whose class is another (two classes: cut at 0.5); None for a regression.
     changed: float | None
+    #: where they are furthest apart, the furthest first.
+    worst: tuple[Apart, ...] = ()
+    #: features that are not shown, and what the journal does with them.
+    hidden: Mapping[str, str] = field(default_factory=dict)
 
 
 def behaviour(database: Database, home: Home, a: Version, b: Version) -> Behaviour | str:
-    """Both on the newest held-out rows that either's run has kept; a sentence where they cannot be asked."""
-    newest = sorted((a, b), key=lambda item: (item.created_at, item.number), reverse=True)
-    reasons = []
-    for item in newest:
+    """Both on the newest held-out rows that either's run has kept, else on the lake's last; a sentence where they cannot be
+    asked.
+    """
+    with ExitStack() as stack:
+        engines = []
         try:
-            return _on(item.lineage.run, _held_out(database, home, item), home, a, b)
-        except (FlyballError, KeyError) as error:
-            reasons.append(f"of v{item.number}'s run: {str(error).splitlines()[0]}")
-    return "; ".join(reasons)
+            for item in (a, b):
+                engines.append(load_engine(home.path / item.bundle, item.digest))
+                stack.callback(_end, engines[-1])
+            require_comparable(engines[0].contract, engines[1].contract)
+        except FlyballError as error:
+            return str(error).splitlines()[0]
+        hidden, reasons = unkept(database, home, (a, b)), []
+        for item in sorted((a, b), key=lambda item: (item.created_at, item.number), reverse=True):
+            try:
+                return _on(item.lineage.run, held_out(database, home, item), engines, hidden)
+            except FlyballError as error:
+                reasons.append(f"of v{item.number}'s run: {str(error).splitlines()[0]}")
+        try:
+            return _on(None, last_asked(database, home, a.model, [item.contract for item in engines]), engines, hidden)
+        except FlyballError as error:
+            return "; ".join([*reasons, str(error).splitlines()[0]])
+
+
+def require_comparable(a: Contract, b: Contract) -> None:
+    """Raise Mistake where their answers mean different things."""
+    if a.task != b.task:
+        raise Mistake(f"the one answers a {a.task} task, the other a {b.task} one")
+    if set(a.classes) != set(b.classes) or a.positive != b.positive:
+        raise Mistake(f"they answer other classes: {', '.join(a.classes)}; {', '.join(b.classes)}")
 
 
 def code_changes(home: Home, a: Version, b: Version) -> Iterator[str]:
@@ -74,41 +108,56 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
-def _held_out(database: Database, home: Home, version: Version) -> Any:
-    """The held-out table of the version's run. Raises FlyballError, KeyError: there is none, or it is gone."""
-    run = version.lineage.run
-    if version.lineage.adopted is not None:
-        step = "adopt.reference"
-    else:
-        named = load_project(home.runs / run / RECIPE).pipeline.holdout
-        if named is None:
-            raise KeyError("it held nothing out")
-        step = named
-    found = {item.name: item.artifact for item in steps_of(database, run)}[step]
-    if found is None or found.kind not in TABLES or not is_intact(found, home.runs / run):
-        raise KeyError(f"the rows of step {step!r} are gone, or no table")
-    return load(found, home.runs / run)
-
-
-def _on(run: str, table: Any, home: Home, a: Version, b: Version) -> Behaviour:
-    rows = frame_of(table, "the held-out table").tail(ASKED_ROWS)
-    answers = []
-    for item in (a, b):
-        engine = load_engine(home.path / item.bundle, item.digest)
-        answers.append((engine.contract.task, engine.predict(columns_from_frame(engine.contract, rows))))
-        close = getattr(engine, "close", None)  # of a native model, whose process ends with it
-        if close is not None:
-            close()
-    (task, first), (_, second) = answers
-    apart = np.abs(first.score - second.score)
+def _on(run: str | None, rows: pd.DataFrame, engines: Sequence[Engine], hidden: Mapping[str, str]) -> Behaviour:
+    first, second = (item.predict(columns_from_frame(item.contract, rows)) for item in engines)
+    contracts = [item.contract for item in engines]
+    apart = _differences(first, second, contracts)
+    names = dict.fromkeys(name for contract in contracts for name in contract.names())
+    shown = [name for name in names if name not in hidden]
+    furthest = [int(row) for row in np.argsort(-apart, kind="stable")[:WORST] if apart[row] > 0]
+    task = contracts[0].task
     return Behaviour(
         run=run,
         rows=len(rows),
-        mean_difference=float(apart.mean()) if len(rows) else 0.0,
-        largest_difference=float(apart.max()) if len(rows) else 0.0,
+        mean_difference=float(apart.mean()),
+        largest_difference=float(apart.max()),
         correlation=_correlation(first.score, second.score),
         changed=None if task == "regression" else float(np.mean(_classes(task, first) != _classes(task, second))),
+        worst=tuple(
+            Apart(
+                row=row,
+                a=_plain(first.prediction[row]),
+                b=_plain(second.prediction[row]),
+                difference=float(apart[row]),
+                values={name: _plain(rows[name].iloc[row]) for name in shown},
+            )
+            for row in furthest
+        ),
+        hidden={name: how for name, how in hidden.items() if name in names},
     )
+
+
+def _differences(a: Prediction, b: Prediction, contracts: Sequence[Contract]) -> npt.NDArray[np.float64]:
+    """Shape (n,): of the score, or of the class whose probability differs most."""
+    if contracts[0].task != "multiclass" or a.probabilities is None or b.probabilities is None:
+        return np.asarray(np.abs(a.score - b.score))
+    places = [contracts[1].classes.index(name) for name in contracts[0].classes]
+    return np.asarray(np.abs(a.probabilities - b.probabilities[:, places]).max(axis=1))
+
+
+def _end(engine: Engine) -> None:
+    close = getattr(engine, "close", None)  # of a native model, whose process ends with it
+    if close is not None:
+        close()
+
+
+def _plain(value: Any) -> Any:
+    """As JSON holds it; what is missing is null."""
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _classes(task: str, answer: Prediction) -> npt.NDArray[Any]:

@@ -20,7 +20,7 @@ import orjson
 from flyball.errors import FlyballError, Refused
 from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.site import Site
-from flyball.registry import aliases, decisions, live
+from flyball.registry import aliases, decisions, live, names
 from flyball.registry.decisions import decisions as kept
 from flyball.registry.versions import versions
 from flyball.rollout import move
@@ -38,9 +38,10 @@ def reconcile(site: Site, *, now: datetime) -> None:
         return
     theirs = read(site.tracking_uri, site.model)
     stages = {item.number: item.stage for item in versions(site.database, site.model)}
+    free = names.numbers(site.database, site.model)
     if theirs is None or not stages or _telling(site):
         return
-    found = aliases.moved(aliases.wanted(stages), theirs)
+    found = aliases.moved(aliases.wanted(stages, free), theirs)
     if not found:
         if is_open(site.database, model=site.model, name="alias"):
             with site.database.write() as tx:

@@ -19,7 +19,7 @@ from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.step import ModelNames, RunContext, Window
 from flyball.pipeline.task import Task
 from flyball.pipeline.workers import StepWorkers
-from flyball.registry import chain, live
+from flyball.registry import chain, live, names
 from flyball.registry.versions import versions
 from flyball.store import Database, Event, Home, new_id, utcnow
 from flyball.store.lease import hold, holder_of, let_go
@@ -114,12 +114,14 @@ def project(
         seed=0,
     )
     stages = {str(item.number): item.stage for item in versions(database, model)}
+    deleted = sorted({name for event in waiting(database, model) for name in event.payload.get("deleted", ())})
+    told = {"stages": stages, "free": names.numbers(database, model), "deleted": deleted}
     task = Task(
         name="aliases",
         target="flyball.loop.aliasing:project_aliases",
         inputs={},
         given=(),
-        constants={"name": model, "uri": uri, "stages": stages, "head": chain.head(database)},
+        constants={"name": model, "uri": uri, **told, "head": chain.head(database)},
         context=context,
         log=home.runs / f"{model}.aliases.log",
     )

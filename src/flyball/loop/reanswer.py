@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ from flyball.serving.protocols import native
 from flyball.store import Home
 
 Verdict = Literal["equal", "within tolerance", "different", "cannot be told"]
+
+#: how the lake writes a boolean in a column that holds texts too.
+_BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +41,11 @@ class Reanswered:
     why: str | None
 
 
-def reanswer(home: Home, version: Version, row: Mapping[str, Any], policy: Mapping[str, str]) -> Reanswered:
+def reanswer(home: Home, version: Version, row: Mapping[str, Any], policy: Mapping[str, str] | None) -> Reanswered:
     """Ask the row of the lake again, through a request's decoding and check.
 
-    policy: what the journal did with columns when it was answered, "hash" or "drop" where not kept. Raises Corrupt for a
-    bundle that is not what was registered.
+    policy: what the journal did with columns when it was answered, "hash" or "drop" where not kept; None: nobody knows.
+    Raises Corrupt for a bundle that is not what was registered.
     """
     tolerance = float(version.parity.get("tolerance", TOLERANCE))
     folder = home.path / version.bundle
@@ -59,13 +63,15 @@ def reanswer(home: Home, version: Version, row: Mapping[str, Any], policy: Mappi
             close()
 
 
-def _asked(engine: Engine, row: Mapping[str, Any], policy: Mapping[str, str], tolerance: float) -> Reanswered:
+def _asked(engine: Engine, row: Mapping[str, Any], policy: Mapping[str, str] | None, tolerance: float) -> Reanswered:
     contract = engine.contract
+    if policy is None:
+        return _untold(row, tolerance, "no deployment is kept that says what the journal did with the row's columns")
     unkept = {name: policy[name] for name in contract.names() if policy.get(name, "keep") != "keep"}
     if unkept:
         what = ", ".join(f"{name} ({how})" for name, how in unkept.items())
         return _untold(row, tolerance, f"the journal keeps no values of {what}, as [columns] says")
-    asked = {item.name: _value(item.kind, row["features"].get(item.name)) for item in contract.features}
+    asked = {item.name: asked_value(item.kind, row["features"].get(item.name)) for item in contract.features}
     try:
         told = native.decode(orjson.dumps({"inputs": [asked]}), contract, 0.0)
         answer = engine.predict(told.columns)
@@ -100,11 +106,16 @@ def _untold(row: Mapping[str, Any], tolerance: float, why: str) -> Reanswered:
     )
 
 
-def _value(kind: Kind, value: Any) -> Any:
-    """The lake's value as a request writes it: Parquet may hold a column's booleans and integers as numbers."""
+def asked_value(kind: Kind, value: Any) -> Any:
+    """The lake's value as a request writes it: Parquet may hold a column's booleans and integers as numbers, and all of them
+    as texts where other rows have texts in that column.
+    """
+    if isinstance(value, str) and kind in ("number", "integer", "boolean"):
+        with suppress(ValueError):
+            value = _BOOLEANS[value] if value in _BOOLEANS else float(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if kind == "boolean":
+    if kind == "boolean" and not isinstance(value, str):
         return bool(value)
     if kind == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)

@@ -17,12 +17,13 @@ from flyball.errors import Mistake, StepFailed
 from flyball.loop import plan
 from flyball.loop.environments import ENVIRONMENTS, differences, rebuilt
 from flyball.loop.recipe import RECIPE, environment
+from flyball.loop.site import names_of
 from flyball.loop.sources import kept_sources, sources
 from flyball.pipeline.artifact import Artifact, is_intact, load
 from flyball.pipeline.execute import StepCall, calls_of, context_of
 from flyball.pipeline.logs import tail
 from flyball.pipeline.runs import RunRecord, find_run, steps_of
-from flyball.pipeline.step import ModelNames, RunContext
+from flyball.pipeline.step import RunContext
 from flyball.pipeline.task import Task
 from flyball.pipeline.workers import StepWorkers
 from flyball.project.load import load_project
@@ -305,13 +306,5 @@ class _Again:
         return results
 
     def _context(self) -> RunContext:
-        settings = self._project.model
-        names = ModelNames(
-            target=settings.target,
-            features=settings.features,
-            key=settings.key,
-            timestamp=settings.timestamp,
-            positive=settings.positive,
-            task=settings.task,
-        )
-        return replace(context_of(self._run, self._home, model=names), path=self._folder)
+        model = names_of(self._project)
+        return replace(context_of(self._run, self._home, model=model), path=self._folder)

@@ -41,15 +41,20 @@ class Site:
 
     def names(self) -> ModelNames:
         """What `[model]` calls its columns, as steps get it."""
-        settings = self.project.model
-        return ModelNames(
-            target=settings.target,
-            features=settings.features,
-            key=settings.key,
-            timestamp=settings.timestamp,
-            positive=settings.positive,
-            task=settings.task,
-        )
+        return names_of(self.project)
+
+
+def names_of(project: Project) -> ModelNames:
+    """What a project's `[model]` calls its columns."""
+    settings = project.model
+    return ModelNames(
+        target=settings.target,
+        features=settings.features,
+        key=settings.key,
+        timestamp=settings.timestamp,
+        positive=settings.positive,
+        task=settings.task,
+    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from itertools import count
 from typing import cast
 
 from flyball.errors import NotFound
-from flyball.registry import chain
+from flyball.registry import chain, names
 from flyball.registry.codec import dump, load_listed, load_version
 from flyball.registry.records import Listed, Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
@@ -81,7 +81,8 @@ def version(source: Database | Transaction, model: str, number: int) -> Version:
 
 
 def find(database: Database, model: str, ref: str) -> Version:
-    """The version that `ref` names: a number (`7`, `v7`), a stage (`production`, `staging`, `shadow`) or a label.
+    """The version that `ref` names: a number (`7`, `v7`), a stage (`production`, `staging`, `shadow`), a label, or
+    a free alias.
 
     Of several in one stage the newest. Raises NotFound naming what there is.
     """
@@ -92,9 +93,12 @@ def find(database: Database, model: str, ref: str) -> Version:
         model=model,
         ref=ref,
     )
-    if row is None:
+    if row is not None:
+        return _version(row)
+    named = names.numbers(database, model).get(ref)
+    if named is None:
         raise _no_such(database, model, ref)
-    return _version(row)
+    return version(database, model, named)
 
 
 def parse_reference(text: str) -> tuple[str, str]:
@@ -137,6 +141,7 @@ def _no_such(database: Database | Transaction, model: str, ref: str) -> NotFound
         there = ", ".join(known) or "none yet; `flyball run` trains the first"
         return NotFound(f"no model {model!r} has a version here (there is: {there})")
     numbers = [str(item.number) for item in versions(database, model)]
+    given = ", ".join(names.numbers(database, model)) or "an alias"
     return NotFound(
-        f"no version {ref!r} of {model} (versions {', '.join(numbers)}; or production, staging, shadow, a label)"
+        f"no version {ref!r} of {model} (versions {', '.join(numbers)}; or production, staging, shadow, a label, {given})"
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
-from flyball.cli.explain import told_again
+from flyball.cli.explain import find_prediction, told_again
 from flyball.errors import Corrupt
+from flyball.journal.carry import carry
+from flyball.journal.line import encode_outcomes, encode_predictions
+from flyball.journal.segment import Segment
 from flyball.loop.reanswer import Reanswered, reanswer
 from flyball.registry.versions import version
+from flyball.store import stamp
 from tests.integration.cli.conftest import Site
 
 #: as the lake keeps it; the graph answers sigmoid(2 - 2 + 0).
@@ -59,9 +65,61 @@ def test_numbers_of_the_lake_are_what_the_request_wrote(site: Site) -> None:
     assert (found.verdict, found.now) == ("equal", 0.5)
 
 
+def test_numbers_that_the_lake_holds_as_texts_are_numbers_again(site: Site) -> None:
+    """Where another version's rows have texts in the column; what is no number is refused, not guessed at."""
+    found = again(site, {"features": {"visits": "2", "paid": "true", "plan": "gold"}})
+    assert (found.verdict, found.now) == ("equal", 0.5)
+    odd = again(site, {"features": {"visits": "2", "paid": "perhaps", "plan": "gold"}})
+    assert (odd.verdict, odd.why) == ("cannot be told", "the kept row is refused by the version's contract: paid")
+
+
+def test_where_nobody_knows_what_the_journal_did_nothing_is_guessed(site: Site) -> None:
+    """A hashed text looks like any other."""
+    found = reanswer(site.home, version(site.database, "churn", 1), ROW, None)
+    assert (found.verdict, found.now) == ("cannot be told", None)
+    assert "no deployment is kept" in str(found.why)
+
+
 def test_a_bundle_that_is_not_what_was_registered_says_so(site: Site) -> None:
     """It answers nothing."""
     path = site.home.path / version(site.database, "churn", 1).bundle / "model.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(Corrupt, match=r"model\.onnx: has \d+ bytes"):
         again(site)
+
+
+def test_what_came_true_is_found_by_the_key_too(site: Site) -> None:
+    """Of two predictions of one key the outcome belongs to the one that the lake joins it to."""
+    ids = ["first", "second"]
+    for number, prediction in enumerate(ids):
+        at = stamp(datetime(2013, 3, 2 + 4 * number, 12, tzinfo=UTC))
+        line = encode_predictions(
+            model="churn",
+            version=1,
+            variant="live",
+            role="live",
+            source="http",
+            generation=1,
+            request_id="r",
+            ids=[prediction],
+            timestamp=at,
+            received_at=at,
+            latency_ms=1.0,
+            key=["ada"],
+            features={"visits": np.array([2.0]), "paid": np.array([1.0]), "plan": np.array(["basic"], dtype=object)},
+            prediction=np.array([0.5]),
+            score=np.array([0.5]),
+        )
+        append(site, "predictions", line)
+    at = stamp(datetime(2013, 3, 7, 12, tzinfo=UTC))
+    told = {"outcome_id": "o", "key": "ada", "name": "label", "value": 1, "timestamp": at}
+    append(site, "outcomes", encode_outcomes(model="churn", received_at=at, outcomes=[told]))
+    carry(site.home, site.database, now=datetime(2013, 3, 8, tzinfo=UTC))
+    found = [[item["value"] for item in find_prediction(site.home, ["churn"], item)[1]] for item in ids]
+    assert found == [[], ["1"]]
+
+
+def append(site: Site, kind: str, line: bytes) -> None:
+    segment = Segment(site.home.journal, kind)
+    assert segment.append(line)
+    segment.close()

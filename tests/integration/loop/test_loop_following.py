@@ -96,6 +96,14 @@ def test_without_a_loop_the_command_itself_has_mlflow_follow(two: Site) -> None:
         assert plain_client(two) == f"[('production', {now_live})] {chain.head(two.database)}"
 
 
+def test_without_a_loop_a_free_alias_is_there_when_its_command_ends(two: Site) -> None:
+    """Given, and taken away again."""
+    for words, extra in ((("late@1", "best"), "('best', 1), "), (("--delete", "late", "best"), "")):
+        done = flyball(two, "alias", *words, "--why", "by hand")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        assert plain_client(two) == f"[{extra}('production', 2)] {chain.head(two.database)}"
+
+
 def test_a_move_stands_though_mlflow_is_away(two: Site) -> None:
     """Exit 0, one line on stderr; the outbox keeps what MLflow was not told, with the reason, for the loop."""
     done = flyball(two, "promote", "late@1", "--why", "by hand", MLFLOW_TRACKING_URI="http://127.0.0.1:9")

@@ -15,7 +15,7 @@ from flyball.loop import outside, release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site
 from flyball.loop.tick import tick
-from flyball.registry import audit, live
+from flyball.registry import audit, live, names
 from flyball.registry.aliases import moved, wanted
 from flyball.rollout import move
 from tests.integration.loop.conftest import START, aliases, settled
@@ -147,3 +147,59 @@ def test_what_aliases_should_say() -> None:
         "staging": 4,
     }
     assert moved({"production": 2, "staging": 4}, {"production": 2, "best": 1}) == {"staging": (4, None)}
+    assert wanted({2: "production"}, {"best": 1}) == {"production": 2, "best": 1}
+    assert moved({"best": 1}, {"best": 2, "old": 1, "theirs": 3}, ["old"]) == {"best": (1, 2), "old": (None, 1)}
+
+
+def give(site: Site, name: str, number: int) -> None:
+    with site.database.write() as tx:
+        names.set_alias(tx, model="late", name=name, version=number, who="ada", why="audited", now=START)
+
+
+def test_a_free_alias_is_seen_by_a_plain_mlflow_client(two: Site) -> None:
+    """At the next beat, beside the stages; moved and deleted here, it is so there; one of the users' own is left alone."""
+    from mlflow import MlflowClient  # takes a second to import
+
+    set_alias(two, "theirs", 3)
+    give(two, "best", 1)
+    tick(two, now=START + 4 * HOUR)
+    client = MlflowClient(two.tracking_uri, two.tracking_uri)
+    assert int(client.get_model_version_by_alias("late", "best").version) == 1
+    give(two, "best", 2)
+    tick(two, now=START + 5 * HOUR)
+    assert aliases(two) == {"production": 2, "best": 2, "theirs": 3}
+    with two.database.write() as tx:
+        names.delete_alias(tx, model="late", name="best", who="ada", why="no more", now=START)
+    tick(two, now=START + 6 * HOUR)
+    assert aliases(two) == {"production": 2, "theirs": 3}
+    assert open_titles(two) == []
+
+
+def test_a_free_alias_moved_outside_is_put_back_and_told(two: Site) -> None:
+    """Whether it was moved or deleted there; and what is live does not move, under `moved_alias = "gate"` either."""
+    gated = settled(two, gate={"moved_alias": "gate"})
+    give(gated, "best", 1)
+    give(gated, "audited", 1)
+    tick(gated, now=START + 4 * HOUR)
+    set_alias(gated, "best", 3)
+    set_alias(gated, "audited", None)
+    tick(gated, now=START + 5 * HOUR)
+    assert open_titles(gated) == [
+        "late: MLflow's alias audited was moved to nothing outside Flyball; put back to v1; "
+        "best was moved to v3 outside Flyball; put back to v1"
+    ]
+    assert aliases(gated) == {"production": 2, "best": 1, "audited": 1}
+    assert live.current(gated.database, "late").live == 2  # type: ignore[union-attr]
+
+
+def test_an_alias_deleted_here_and_set_there_afterwards_is_its_users(two: Site) -> None:
+    """Once MLflow was told of the deletion the name is free."""
+    give(two, "best", 1)
+    tick(two, now=START + 4 * HOUR)
+    with two.database.write() as tx:
+        names.delete_alias(tx, model="late", name="best", who="ada", why="no more", now=START)
+    tick(two, now=START + 5 * HOUR)
+    set_alias(two, "best", 3)
+    tick(two, now=START + 6 * HOUR)
+    assert aliases(two) == {"production": 2, "best": 3}
+    assert open_titles(two) == []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flyball.cli.lineage import told_files, told_sources, told_traffic
+from flyball.cli.lineage import told_sources, told_traffic
+from flyball.cli.reading import periods
+from flyball.dashboard.records import Tenure
+from tests.unit.cli.conftest import day
 
 
 def test_data_files_are_told_with_what_dvc_says() -> None:
@@ -29,5 +32,25 @@ def test_traffic_is_told_with_its_span() -> None:
 
 
 def test_what_is_not_there_has_no_line() -> None:
-    """Neither files, nor sources, nor traffic."""
-    assert (told_files({}), told_sources({}), told_traffic(None)) == (None, None, None)
+    """Neither sources, nor traffic."""
+    assert (told_sources({}), told_traffic(None)) == (None, None)
+
+
+def test_periods_are_joined_where_only_the_shadows_changed() -> None:
+    """v1, then v1 beside a shadow, then v2, then v1 again: two periods."""
+
+    def tenure(version: int, start: str, until: str | None, why: str) -> Tenure:
+        ended = day(until) if until else None
+        return Tenure(generation=1, version=version, shadow=(), start=day(start), until=ended, who="flyball", why=why)
+
+    history = [
+        tenure(1, "03-04", None, "back"),
+        tenure(2, "03-03", "03-04", "better"),
+        tenure(1, "03-02", "03-03", "v2 is its shadow"),
+        tenure(1, "03-01", "03-02", "first"),
+    ]
+    assert [(item.start, item.until, item.why) for item in periods(history, 1)] == [
+        (day("03-01"), day("03-03"), "first"),
+        (day("03-04"), None, "back"),
+    ]
+    assert periods(history, 3) == []

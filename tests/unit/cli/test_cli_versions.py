@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from flyball.cli.diff import differences
+from flyball.cli.lineage import Branch
 from flyball.cli.lineage import render as tree
 from flyball.cli.main import main
 from flyball.registry.records import Fallback
@@ -236,19 +237,34 @@ def test_a_fact_that_only_one_version_has_is_a_difference() -> None:
 
 
 def test_lineage_leads_from_the_data_to_who_put_it_live(told: Told) -> None:
-    """A tree of what a version is made of, its ancestors last."""
+    """A tree in the order of its life, its ancestors last; what is not known is not drawn, or said."""
     found = answered(told, "lineage", "flight-delay@3")
     assert [item["number"] for item in found["ancestors"]] == [2, 1]
     text = told("lineage", "flight-delay@2").stdout
-    assert text.splitlines()[0] == "flight-delay v2  flight-delay-20130402-22222222-lgbm  (production)"
-    assert f"49,211 rows, 2013-01-01 12:00Z .. 2013-04-02 12:00Z, digest {'2' * 64}" in text
-    assert "environment  python 3.11.7, lightgbm 4.5.0, Linux x86_64, 2 cores" in text
-    assert text.splitlines()[-1].split() == ["└─", "after", "v1"]
+    assert text == (
+        "flight-delay v2  flight-delay-20130402-22222222-lgbm  (production)\n"
+        f"├─ data       49,211 rows, 2013-01-01 12:00Z .. 2013-04-02 12:00Z, digest {'2' * 64}\n"
+        "├─ run        run2, 2013-04-02 12:00Z, drift\n"
+        f"│  ├─ recipe       digest {'a' * 64}, commit c0ffee, files changed since\n"
+        "│  ├─ parameters   seed 7, trees 400\n"
+        "│  ├─ environment  2 packages, python 3.11.7, lightgbm 4.5.0\n"
+        "│  └─ hardware     Linux x86_64, 2 cores\n"
+        f"├─ candidate  digest {'d' * 64}\n"
+        "│  └─ metrics  auc 0.710 [0.680, 0.720]\n"
+        "├─ gate       passed on 6,402 held-out rows, against v1: 1 rule holds\n"
+        "├─ refit      none: the candidate itself\n"
+        f"├─ v2         runs/run2/bundle, digest {'d' * 64}\n"
+        "│  └─ files  its manifest is not there\n"
+        "├─ live       2013-04-02 12:00Z .. now, by flyball: v2 is better beyond chance\n"
+        "├─ traffic    no prediction in the lake\n"
+        "└─ after      v1\n"
+    )
+    assert "├─ live       never\n" in told("lineage", "flight-delay@3").stdout
 
 
 def test_a_label_cannot_write_to_the_terminal() -> None:
     """Names come from users' files: escape sequences in them are not sent on."""
-    assert "\x1b" not in tree(a_version(1, day("03-01")), [("data", "\x1b[2J")], [])
+    assert "\x1b" not in tree(a_version(1, day("03-01")), ["best"], [Branch(name="data", text="\x1b[2J")])
 
 
 def test_audit_lists_who_changed_what_newest_first(told: Told) -> None:
