@@ -42,14 +42,22 @@ def rebuilt(folder: Path, lock: Mapping[str, str], say: Callable[[str], None]) -
     if not (place / WHOLE).exists():
         shutil.rmtree(place, ignore_errors=True)
         say(f"installing {text.count('==')} packages as they were, in {place} (once)")
-        _do([_interpreter(lock["python"]), "-m", "venv", str(place)], "an environment")
-        requirements = place / "lock.txt"
-        requirements.write_text(text)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        _do([*pip, "-r", str(requirements)], "the packages of its lock")
-        _do([*pip, _flyball(lock)], "Flyball")
-        (place / WHOLE).touch()
+        try:
+            _install(place, python, lock, text)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
     return str(python)
+
+
+def _install(place: Path, python: Path, lock: Mapping[str, str], text: str) -> None:
+    _do([_interpreter(lock["python"]), "-m", "venv", str(place)], "an environment")
+    requirements = place / "lock.txt"
+    requirements.write_text(text)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    _do([*pip, "-r", str(requirements)], "the packages of its lock")
+    _do([*pip, _flyball(lock)], "Flyball")
+    (place / WHOLE).touch()
 
 
 #: installed apart from the lock's packages.
