@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 DAYS ?=
 ARGS ?=
 
+# Compiled once, whatever the environment says: otherwise every process compiles the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test check bench docs clean
 
 setup: $(VENV)/.ready
