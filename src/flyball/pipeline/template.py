@@ -68,8 +68,8 @@ def _import(name: str, preload: list[str]) -> ModuleType:
     module = import_module(name)
     if "pandas" in sys.modules or "pyarrow" in sys.modules:
         # What `artifact` and `split` will import anyway: once here instead of once in each child.
-        import_module("pyarrow.parquet")
-        import_module("pyarrow.compute")
+        for part in ("parquet", "compute", "dataset", "pandas_compat"):
+            import_module(f"pyarrow.{part}")
         import_module("flyball.pipeline.split")
     return module
 
