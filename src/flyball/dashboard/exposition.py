@@ -64,9 +64,9 @@ def _performance(database: Database, models: list[str]) -> Iterator[Metric]:
     high = GaugeMetricFamily("flyball_performance_high", "Upper end of that metric's interval", labels=labels)
     for model in models:
         for metric, days in reads.daily_metrics(database, model, days=30).items():
-            for item in days:
-                if item.day != days[-1].day:
-                    continue
+            # Of several windows in a day the last one counts: a series stands here once.
+            newest = {item.version: item for item in days if item.day == days[-1].day}
+            for item in newest.values():
                 named = [model, str(item.version), metric]
                 value.add_metric(named, item.value)
                 if item.low is not None:
