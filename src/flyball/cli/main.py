@@ -66,6 +66,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "backup": ("Operate", "flyball.cli.operate:backup", "Write the home to a file, while it is in use."),
     "restore": ("Operate", "flyball.cli.operate:restore", "Make a home of such a file."),
+    "export": ("Operate", "flyball.cli.export:export", "Files for Prometheus, Grafana and other tools."),
     "ui": ("Operate", "flyball.cli.operate:ui", "Print the dashboard's address with its token."),
 }
 
@@ -77,7 +78,6 @@ LATER: dict[str, str] = {
     "replay": "`flyball predict MODEL@REF IN OUT` scores a file",
     "silence": "`[alerts]` routes say who hears what",
     "gc": "old runs lie in the home's `runs/`",
-    "export": "`flyball up` and `flyball serve` run on one machine",
 }
 
 

@@ -13,6 +13,9 @@ from flyball.store import Database
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+#: what a finished run may have come to.
+RESULTS = ("failed", "refused", "released")
+
 
 class FleetMetrics(Collector):
     """What the database says now."""
@@ -22,10 +25,10 @@ class FleetMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         models = reads.model_names(self.database)
-        yield _drift(self.database, models)
-        yield _performance(self.database, models)
+        yield from _drift(self.database, models)
+        yield from _performance(self.database, models)
         yield _alerts(self.database)
-        yield _retrains(self.database)
+        yield _retrains(self.database, models)
         yield _last_tick(self.database)
 
 
@@ -36,29 +39,41 @@ def exposition(database: Database) -> bytes:
     return generate_latest(registry)
 
 
-def _drift(database: Database, models: list[str]) -> Metric:
-    family = GaugeMetricFamily(
+def _drift(database: Database, models: list[str]) -> Iterator[Metric]:
+    score = GaugeMetricFamily(
         "flyball_drift_score", "Drift statistic of the newest window", labels=["model", "feature", "method"]
+    )
+    alarm = GaugeMetricFamily(
+        "flyball_drift_alarm", "1 where the newest window says that the feature drifted", labels=["model", "feature"]
     )
     for model in models:
         for window in reads.windows(database, model, kind="drift", limit=1):
             for item in window.features:
+                alarm.add_metric([model, item.feature], float(item.verdict == "drift"))
                 for statistic in item.statistics:
                     if statistic.value is not None:
-                        family.add_metric([model, item.feature, statistic.method], statistic.value)
-    return family
+                        score.add_metric([model, item.feature, statistic.method], statistic.value)
+    yield from (score, alarm)
 
 
-def _performance(database: Database, models: list[str]) -> Metric:
-    family = GaugeMetricFamily(
-        "flyball_performance", "Metric of the newest day with outcomes", labels=["model", "version", "metric"]
-    )
+def _performance(database: Database, models: list[str]) -> Iterator[Metric]:
+    """The value, and the ends of its interval where it has one."""
+    labels = ["model", "version", "metric"]
+    value = GaugeMetricFamily("flyball_performance", "Metric of the newest day with outcomes", labels=labels)
+    low = GaugeMetricFamily("flyball_performance_low", "Lower end of that metric's interval", labels=labels)
+    high = GaugeMetricFamily("flyball_performance_high", "Upper end of that metric's interval", labels=labels)
     for model in models:
         for metric, days in reads.daily_metrics(database, model, days=30).items():
-            for item in days:
-                if item.day == days[-1].day:
-                    family.add_metric([model, str(item.version), metric], item.value)
-    return family
+            # Of several windows in a day the last one counts: a series stands here once.
+            newest = {item.version: item for item in days if item.day == days[-1].day}
+            for item in newest.values():
+                named = [model, str(item.version), metric]
+                value.add_metric(named, item.value)
+                if item.low is not None:
+                    low.add_metric(named, item.low)
+                if item.high is not None:
+                    high.add_metric(named, item.high)
+    yield from (value, low, high)
 
 
 def _alerts(database: Database) -> Metric:
@@ -68,11 +83,14 @@ def _alerts(database: Database) -> Metric:
     return family
 
 
-def _retrains(database: Database) -> Metric:
+def _retrains(database: Database, models: list[str]) -> Metric:
     family = CounterMetricFamily("flyball_retrains", "Finished runs by result", labels=["model", "result"])
+    # A counter that begins at 1 hides its first event from increase(): every result is there from the start.
+    counts = {(model, result): 0 for model in models for result in RESULTS}
     rows = database.all("SELECT model, status, count(*) AS runs FROM run WHERE status <> 'running' GROUP BY 1, 2")
-    for row in rows:
-        family.add_metric([row["model"], row["status"]], row["runs"])
+    counts |= {(row["model"], row["status"]): row["runs"] for row in rows}
+    for labels, runs in sorted(counts.items()):
+        family.add_metric(list(labels), runs)
     return family
 
 

@@ -49,7 +49,7 @@ def daily_metrics(
     newest = database.one("SELECT max(date) AS newest FROM metrics_daily WHERE model = :model", model=model)
     since = None
     if days is not None and newest is not None and newest["newest"]:
-        since = (date.fromisoformat(newest["newest"]) - timedelta(days=days - 1)).isoformat()
+        since = (_day(newest["newest"]) - timedelta(days=days - 1)).isoformat()
     rows = database.all(
         "SELECT version, date, metric, value, low, high, rows FROM metrics_daily WHERE model = :model"
         " AND variant <> 'shadow' AND value IS NOT NULL AND (:metric IS NULL OR metric = :metric)"
@@ -61,7 +61,7 @@ def daily_metrics(
     verdicts = {item.day: item.verdict for item in windows(database, model, kind="performance")} if rows else {}
     found: dict[str, list[DayMetric]] = {}
     for row in rows:
-        day = date.fromisoformat(row["date"])
+        day = _day(row["date"])
         point = DayMetric(
             day=day,
             version=row["version"],
@@ -180,6 +180,11 @@ def loop(database: Database) -> Loop | None:
         return None
     until = moment(row["expires_at"])
     return Loop(holder=row["holder"], renewed_at=until - timedelta(seconds=LEASE_S), expires_at=until)
+
+
+def _day(window: str) -> date:
+    """Of a window's name: its date, or its first minute where it is shorter than a day."""
+    return date.fromisoformat(window[:10])
 
 
 def _declared_metric(path: Path) -> str | None:

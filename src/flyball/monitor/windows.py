@@ -28,13 +28,15 @@ def due_windows(
 
 
 def window_name(window: Window) -> str:
-    """The date of a window of days, in the zone whose midnight it starts at; the first minute of a shorter one, UTC.
+    """The date of a window of days, in the zone whose midnight it starts at; the first minute of a shorter one, or second, UTC.
 
     Twelve hours after midnight it is the same date in UTC, for every zone up to twelve hours from it.
     """
     start, end = window
     if end - start < timedelta(hours=23):
-        return start.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+        # Seconds too where windows begin between minutes: two of them must not share a name.
+        form = "%Y-%m-%dT%H:%MZ" if end - start >= timedelta(minutes=1) else "%Y-%m-%dT%H:%M:%SZ"
+        return start.astimezone(UTC).strftime(form)
     return (start.astimezone(UTC) + timedelta(hours=12)).date().isoformat()
 
 

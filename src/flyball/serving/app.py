@@ -47,6 +47,7 @@ class App:
         log: Log,
     ) -> None:
         self.options = options
+        self.metrics = metrics
         self.metrics_folder = metrics_folder
         self.journals = journals
         #: set when the worker is about to stop: still answers, but asks clients to leave.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from operator import add
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -36,6 +37,9 @@ WAITING = "waiting"
 RECORDED = ("written", "dropped", "shed")
 #: what may become of a shadow's scoring, by request.
 SHADOWED = ("written", "dropped", "failed", "shed")
+
+#: a worker's last sign of life, and how often a process began in its place: by the worker's index.
+SEEN, STARTS = "seen", "starts"
 
 
 class Counts:
@@ -83,11 +87,13 @@ class Counts:
 class Metrics:
     """One worker's metrics."""
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, cells: Cells, index: int = 0) -> None:
         self._cells = cells
         self.values = cells.values
         #: index of the gauge of requests in flight; add to `values` there.
         self.in_flight = cells.at(("in_flight",))
+        self._seen = cells.at((SEEN, str(index)))
+        self.values[cells.at((STARTS, str(index)))] += 1.0
         # A predecessor that was killed took its requests and versions with it.
         for index in (self.in_flight, *cells.named("info").values()):
             self.values[index] = 0.0
@@ -112,6 +118,10 @@ class Metrics:
 
     def outcomes(self, model: str, count: int) -> None:
         self.values[self._cells.at(("outcomes", model))] += count
+
+    def alive(self, now_s: float) -> None:
+        """A sign of life, seconds since 1970: a worker that hangs, or is not replaced, gives none."""
+        self.values[self._seen] = now_s
 
     def serves(self, versions: Sequence[tuple[str, int, str, int]]) -> None:
         """Say which (model, version, variant, generation) this worker has loaded, and no others."""
@@ -139,7 +149,11 @@ class _Snapshot:
         totals: dict[Name, list[float]] = {}
         for name, values in read_cells(self._folder):
             have = totals.get(name)
-            totals[name] = values if have is None else [a + b for a, b in zip(have, values, strict=True)]
+            if have is not None:
+                # Of two processes in one place, an old one that drains and its successor, the later sign of life counts.
+                join = max if name[0] == SEEN else add
+                values = [join(a, b) for a, b in zip(have, values, strict=True)]
+            totals[name] = values
         return iter(_families(totals))
 
 
@@ -191,6 +205,15 @@ def _families(totals: dict[Name, list[float]]) -> list[Metric]:
             "1 where a worker has this version loaded.",
             [*labels, "generation"],
             {name: 1.0 for name, (value,) in by_family["info"].items() if value},
+        ),
+        _counter(
+            "flyball_worker_starts", "Processes begun in a worker's place.", ["worker"], _single(by_family[STARTS])
+        ),
+        _gauge(
+            "flyball_worker_last_tick_seconds",
+            "A worker's last sign of life, seconds since 1970.",
+            ["worker"],
+            {name: value for name, (value,) in by_family[SEEN].items() if value},
         ),
     ]
 

@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch") as executor:
         app = App(
             options=options,
-            metrics=Metrics(cells),
+            metrics=Metrics(cells, arguments.index),
             metrics_folder=metrics_folder(home),
             journals=journals,
             salt=journal_salt(home),
@@ -168,6 +168,7 @@ async def _tick(app: App, state: ServerState) -> None:
         for connection in [*state.connections]:
             cast("Protocol", connection).look(now_s)
         app.journals.tend()
+        app.metrics.alive(time.time())
 
 
 def _tell(episodes: Episodes, app: App, stop: threading.Event) -> None:

@@ -31,6 +31,40 @@ def test_performance_is_that_of_the_newest_day_with_outcomes(lines: list[str]) -
     assert sum(line.startswith("flyball_performance{") for line in lines) == 3
 
 
+def test_windows_shorter_than_a_day_are_one_series(database: Database) -> None:
+    """Of three in a day, the last."""
+    with database.write() as tx:
+        tx.run("INSERT INTO project (name, directory, added_at) VALUES ('churn', 'p', '2013-07-01T00:00:00.000000Z')")
+        for minute, value in ((0, 0.7), (20, 0.8), (40, 0.9)):
+            tx.run(
+                "INSERT INTO metrics_daily (model, version, variant, date, metric, value, low, high, rows)"
+                " VALUES ('churn', 1, 'live', :date, 'auc', :value, NULL, NULL, 50)",
+                date=f"2013-07-01T12:{minute:02}Z",
+                value=value,
+            )
+    found = [line for line in exposition(database).decode().splitlines() if line.startswith("flyball_performance{")]
+    assert found == ['flyball_performance{metric="auc",model="churn",version="1"} 0.9']
+
+
+def test_the_interval_of_a_metric_is_told_beside_it(lines: list[str]) -> None:
+    """Its two ends, as gauges of their own."""
+    ends = [line for line in lines if line.startswith(("flyball_performance_low{", "flyball_performance_high{"))]
+    assert len(ends) == 6
+    assert all('version="2"' in line for line in ends)
+
+
+def test_each_feature_has_the_verdict_of_the_newest_window(lines: list[str]) -> None:
+    """1 where it drifted."""
+    found = [line for line in lines if line.startswith("flyball_drift_alarm{")]
+    assert len(found) == 10
+    assert {line.rsplit(" ", 1)[1] for line in found} <= {"0.0", "1.0"}
+
+
+def test_results_that_have_not_come_yet_are_counted_as_none(lines: list[str]) -> None:
+    """So that the first failed run is an increase, from 0 to 1."""
+    assert 'flyball_retrains_total{model="churn",result="failed"} 0.0' in lines
+
+
 def test_open_alerts_fire(lines: list[str]) -> None:
     """One per open alert."""
     assert 'flyball_alerts_firing{model="churn",name="performance",severity="critical"} 1.0' in lines

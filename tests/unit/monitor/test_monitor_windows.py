@@ -75,3 +75,11 @@ def test_a_day_is_named_by_its_local_date(timezone: str) -> None:
     """Midnight in Berlin is still yesterday in UTC."""
     got = due_windows(utc("2013-07-04T12:00"), None, utc("2013-07-06T12:00"), DAY_S, 0, timezone)
     assert window_name(got[0]) == "2013-07-04"
+
+
+def test_windows_of_seconds_have_names_of_their_own() -> None:
+    """Three in a minute are three; those of minutes are named as they were."""
+    at = datetime(2013, 3, 1, 12, tzinfo=UTC)
+    names = [window_name((at + timedelta(seconds=s), at + timedelta(seconds=s + 20))) for s in (0, 20, 40)]
+    assert names == ["2013-03-01T12:00:00Z", "2013-03-01T12:00:20Z", "2013-03-01T12:00:40Z"]
+    assert window_name((at, at + timedelta(minutes=1))) == "2013-03-01T12:00Z"

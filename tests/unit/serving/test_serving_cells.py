@@ -72,3 +72,19 @@ def test_requests_in_flight_and_versions_die_with_their_worker(tmp_path: Path) -
     assert "flyball_batch_rows_sum 10.0" in text
     assert 'flyball_request_seconds_bucket{le="0.001",model="delay",variant="live"} 0.0' in text
     assert 'flyball_request_seconds_bucket{le="0.0025",model="delay",variant="live"} 2.0' in text
+
+
+def test_a_workers_starts_are_counted_and_its_last_sign_of_life_kept(tmp_path: Path) -> None:
+    """By its place: of an old process that drains and its successor, the later sign counts."""
+    for now_s in (5.0, 7.0):
+        cells = Cells(tmp_path, 1)
+        Metrics(cells, 1).alive(now_s)
+        cells.close()
+    old, new = Cells(tmp_path, 1), Cells(tmp_path, 1)
+    Metrics(old, 1).alive(9.0)
+    Metrics(new, 1).alive(8.0)
+    text = exposition(tmp_path).decode()
+    assert 'flyball_worker_starts_total{worker="1"} 4.0' in text
+    assert 'flyball_worker_last_tick_seconds{worker="1"} 9.0' in text
+    old.close()
+    new.close()
