@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from flyball.stats.drift import DriftVerdict
 from flyball.stats.estimate import Estimate
 from flyball.stats.names import GREATER_IS_BETTER
 from flyball.stats.profile import Reference
-from flyball.store import moment, stamp
+from flyball.store import Row, moment, stamp
 
 #: mature windows looked at in one beat, and earlier gaps that one is held against.
 MOST_AT_ONCE = 60
@@ -52,14 +53,24 @@ def diagnose_mature(site: Site, *, now: datetime) -> None:
         mature=stamp(now - timedelta(seconds=site.project.monitor.label_delay_s)),
         most=MOST_AT_ONCE,
     )
-    for row in reversed(rows):
+    for row in reversed(_new(site, rows)):
         window = (moment(row["start"]), moment(row["ends"]))
         before = of_closed(site, window_name(window))
-        if before is None or not row["version"] or decided(site.database, _dedup(site, window_name(window), "mature")):
+        if before is None or not row["version"]:
             continue
         labels = _labels(site, window, row["version"], row["verdict"], orjson.loads(row["evidence"]))
         found = with_labels(before, labels, level=site.project.monitor.false_alarms_per_window)
         _keep(site, window, row["version"], found, "mature", at=now)
+
+
+def _new(site: Site, rows: Sequence[Row]) -> list[Row]:
+    """The windows before the first, counted from the newest, that was diagnosed already."""
+
+    def done(row: Row) -> bool:
+        name = window_name((moment(row["start"]), moment(row["ends"])))
+        return decided(site.database, _dedup(site, name, "mature"))
+
+    return list(takewhile(lambda row: not done(row), rows))
 
 
 def of_closed(site: Site, day: str) -> Diagnosis | None:

@@ -10,11 +10,11 @@
 A window is diagnosed twice: when it closes, by its inputs, and once its labels are mature, by all of it. Broken data win
 over all else, as nothing that follows from wrong values means anything.
 
-What a feature's change costs is estimated by its importance (loss of the metric on held-out rows when the feature is
-permuted: Breiman 2001, doi:10.1023/A:1010933404324; kept with the version) times the part of its distribution that moved
-(`moved`). Permuting moves every row, so the product is the share of that loss if the metric falls in proportion. It
-ranks features and tells a costly change from a cheap one; it foretells no metric, and knows nothing of features that
-move together.
+What a feature's change costs is estimated by its importance times the part of its distribution that moved (`moved`).
+Importance is the loss of the metric when the feature is permuted (Breiman 2001, doi:10.1023/A:1010933404324), on held-out
+rows, or for a refit on training rows, where it is too high. Permuting moves every row, so the product is the part of that
+loss if the metric falls in proportion. It ranks features and tells a costly change from a cheap one; it foretells no
+metric, and knows nothing of features that move together.
 """
 
 from __future__ import annotations
