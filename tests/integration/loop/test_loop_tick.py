@@ -113,6 +113,30 @@ def test_a_drifted_day_retrains_once_when_nothing_holds_it(site: Site, answer: A
     assert retrains(site) == [("drift 2013-04-08", "retrain")]
 
 
+def test_a_share_of_new_outcomes_retrains_once_the_cooldown_is_over(site: Site, answer: Answer) -> None:
+    """v1 learnt from 5,550 rows: 7 % of them are 389, so 200 outcomes are too few, and 400 are enough, but for the cooldown."""
+    growing = settled(
+        site,
+        pipeline={"schedule": None},
+        retrain={"on": ("volume",), "new_rows_share": 0.07, "cooldown_s": 3 * DAY.total_seconds()},
+    )
+    trained = version(site.database, "late", 1).lineage.data_rows
+    answer(MIDNIGHT)
+    assert tick(growing, now=MIDNIGHT + 4 * DAY).release is None
+    assert retrains(site) == []
+    answer(MIDNIGHT + DAY)
+    assert (
+        tick(settled(growing, retrain={"cooldown_s": 5 * DAY.total_seconds()}), now=MIDNIGHT + 4.1 * DAY).release
+        is None
+    )
+    assert retrains(site) == []  # not lost: it is looked at again
+    made = tick(growing, now=MIDNIGHT + 4.2 * DAY).release
+    assert made is not None
+    (decided,) = decisions(site.database, "late", kind="retrain")
+    assert (decided.verdict, trained) == ("retrain", 5_550)
+    assert decided.reason.startswith("400 new outcomes, 388 make a retrain (v1 learnt from 5,550 rows); 4 days")
+
+
 def test_wishes_of_people_start_one_run(site: Site) -> None:
     """Two wishes before a beat are one run that names both; cooldown is for the governor, not for people."""
     for name, why in (("ada", "new carrier"), ("bob", "why not")):
