@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "monitor": ("Watch", "flyball.cli.watch:monitor", "Judged windows: drift and performance."),
     "decisions": ("Watch", "flyball.cli.watch:decisions", "What was decided, and why; the decisions to wait too."),
     "alerts": ("Watch", "flyball.cli.watch:alerts", "Open alerts."),
+    "backtest": ("Watch", "flyball.cli.backtest:backtest", "What another rule would have alarmed and retrained."),
     "outcomes": ("Watch", "flyball.cli.outcomes:outcomes", "Post what came true, in bulk."),
     "promote": ("Act", "flyball.cli.act:promote", "Put a version live."),
     "rollback": ("Act", "flyball.cli.act:rollback", "Put the version back that was live before."),
@@ -74,7 +75,6 @@ VERBS: dict[str, tuple[str, str, str]] = {
 LATER: dict[str, str] = {
     "stream": "post rows to `/models/MODEL/predict`",
     "experiment": "`flyball rollout MODEL` shows the shadow",
-    "backtest": "`flyball monitor MODEL` shows what was judged",
     "replay": "`flyball predict MODEL@REF IN OUT` scores a file",
     "silence": "`[alerts]` routes say who hears what",
     "gc": "old runs lie in the home's `runs/`",

@@ -38,10 +38,20 @@ def kept_verdict(database: Database, version: Version) -> Verdict | None:
 
 
 def about(database: Database, version: Version) -> list[Decision]:
-    """The decisions that name a version, by its number or by the run that made it; oldest first."""
+    """The decisions that name a version, by its number or by the run that made it, and what was found wrong with windows
+    it answered in; oldest first."""
     names = (version.lineage.run, f"v{version.number}")
     found = decisions(database, version.model, limit=DEEPEST)
-    return [item for item in reversed(found) if item.subject in names or item.evidence.get("run") == names[0]]
+    return [
+        item
+        for item in reversed(found)
+        if item.subject in names or item.evidence.get("run") == names[0] or _found_wrong(item, version.number)
+    ]
+
+
+def _found_wrong(item: Decision, number: int) -> bool:
+    wrong = item.kind == "diagnosis" and item.verdict not in ("nothing", "cannot_judge")
+    return wrong and item.evidence.get("version") == number
 
 
 def turns(history: Sequence[Tenure], number: int) -> list[Tenure]:

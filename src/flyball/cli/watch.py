@@ -40,8 +40,16 @@ def monitor(place: Place, model: str, day: datetime | None, kind: str | None, li
     if day is not None:
         found = tuple(item for item in found if item.day == day.date())
     metrics = daily_metrics(database, model)
-    document = {"model": model, "windows": [{**plain(item), "metrics": _metrics(item, metrics)} for item in found]}
-    put(document, (render_windows if day is None else render_day)(found, metrics), as_json=as_json)
+    subject = day.date().isoformat() if day is not None else None
+    diagnosed = read_decisions(database, model, kind="diagnosis", subject=subject, limit=2 * limit)
+    document = {
+        "model": model,
+        "windows": [{**plain(item), "metrics": _metrics(item, metrics)} for item in found],
+        "diagnoses": [plain(item) for item in diagnosed],
+    }
+    text = render_windows(found, metrics) if day is None else render_day(found, metrics)
+    wrong = [item for item in diagnosed if day is not None or item.verdict not in ("nothing", "cannot_judge")]
+    put(document, "\n".join([text, *render_diagnoses(wrong)]), as_json=as_json)
 
 
 @click.command()
@@ -100,6 +108,11 @@ def render_day(found: Sequence[Window], metrics: Metrics) -> str:
         parts.append(table(("FEATURE", "VERDICT", "METHOD", "VALUE", "BOUND"), rows, empty=""))
         parts.append(table(("METRIC", "VALUE", "ROWS"), measured, empty=""))
     return "\n".join(part for part in parts if part) or "no window of that day was judged"
+
+
+def render_diagnoses(found: Sequence[Decision]) -> list[str]:
+    """A line a diagnosis, the oldest first."""
+    return [f"{item.subject}  {item.reason}" for item in reversed(found)]
 
 
 def render_decisions(found: Sequence[Decision]) -> str:

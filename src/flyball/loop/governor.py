@@ -1,7 +1,8 @@
 """The governor: should this model be trained again now? Pure; every answer has a reason a person can read.
 
 A signal (a schedule's slot, a drifted day, a broken promise, enough new rows) is considered once. What keeps a signal
-from becoming a retrain is named: mode, a freeze or a rollback's hold, one in flight, cooldown, budget, too few new labels.
+from becoming a retrain is named: mode, a freeze or a rollback's hold, broken data, one in flight, cooldown, budget, too
+few new labels.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ class Past:
     last_run: datetime | None
     #: whether that run's candidate was refused.
     last_refused: bool = False
-    #: runs decided within the budget's window.
+    #: retrains decided within the budget's window; the first version is none.
     runs_in_budget: int
     in_flight: bool
     #: outcomes that came true since the newest run.
     new_labels: int
     #: what keeps Flyball from acting by itself, in a clause; None where nothing does.
     held: str | None = None
+    #: what is broken in the newest rows, in a clause; None where they are whole, or nobody can tell.
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +78,11 @@ def _obstacle(past: Past, settings: RetrainSettings, now: datetime) -> str | Non
         return "mode = off"
     if past.held is not None:
         return past.held
+    if past.broken is not None:
+        return f"{past.broken}; nothing is learnt from broken data"
     if past.in_flight:
         return "a run is under way"
-    if past.last_run is not None and now - past.last_run < _cooldown(past, settings):
+    if past.last_run is not None and not cooled_down(past, settings, now):
         after = " after a refusal" if past.last_refused else ""
         return f"{_days(now - past.last_run)} since the last run, cooldown is {_days(_cooldown(past, settings))}{after}"
     if settings.budget is not None and past.runs_in_budget >= settings.budget:
@@ -86,6 +91,23 @@ def _obstacle(past: Past, settings: RetrainSettings, now: datetime) -> str | Non
     if past.new_labels < settings.min_new_labels:
         return f"{past.new_labels:,} new outcomes since the last run, {settings.min_new_labels:,} are needed"
     return None
+
+
+def rows_wanted(settings: RetrainSettings, trained_rows: int, *, last_refused: bool) -> int | None:
+    """New rows with outcomes that make a volume signal; None where volume asks for nothing.
+
+    A share is of `trained_rows`, those the live version was trained on. What a model learns from more rows shrinks as a
+    power of their number (Hestness et al. 2017, arXiv:1712.00409), so equal shares, not equal counts, are equal steps: a
+    young model is trained again soon, an old one seldom. Half as many after a refusal, as with the cooldown.
+    """
+    if settings.new_rows_share is None:
+        return settings.new_rows
+    return max(1, round(trained_rows * settings.new_rows_share / (2 if last_refused else 1)))
+
+
+def cooled_down(past: Past, settings: RetrainSettings, now: datetime) -> bool:
+    """Whether enough time has gone by since the last run."""
+    return past.last_run is None or now - past.last_run >= _cooldown(past, settings)
 
 
 def _cooldown(past: Past, settings: RetrainSettings) -> timedelta:

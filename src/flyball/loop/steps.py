@@ -25,6 +25,7 @@ from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
 from flyball.loop.evidence import SLICE
+from flyball.loop.importance import IMPORTANCE, MOST_ROWS, importance, importance_bytes
 from flyball.loop.replay import replay
 from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unseen_by
 from flyball.pipeline.step import ModelNames, RunContext
@@ -74,7 +75,7 @@ def bundle(
             **standing.files,
             "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
             "parity.json": orjson.dumps(standing.parity, option=orjson.OPT_INDENT_2),
-            **({"profile.json": _profile(standing.engine, trained, names, timezone)} if profiled else {}),
+            **(_references(standing.engine, trained, proving, names, timezone) if profiled else {}),
         },
     )
     dismiss(standing, draft)
@@ -247,6 +248,15 @@ def _clusters(rows: pd.DataFrame, names: ModelNames, cluster: str | None, timezo
     if cluster == "key":
         return pd.factorize(rows[names.key])[0].astype(np.int64)
     return np.empty(0, dtype=np.int64)
+
+
+def _references(
+    engine: Engine, trained: pd.DataFrame, proving: pd.DataFrame, names: ModelNames, timezone: str
+) -> dict[str, bytes]:
+    """What live rows are judged against: the profile of the training rows, and what each feature is worth."""
+    known = proving[proving[names.target].notna()].tail(MOST_ROWS)
+    worth = importance(engine, columns_from_frame(engine.contract, known), _truth(known, engine.contract, names))
+    return {"profile.json": _profile(engine, trained, names, timezone), IMPORTANCE: importance_bytes(worth)}
 
 
 def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str) -> bytes:

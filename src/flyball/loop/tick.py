@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from flyball.errors import Conflict, FlyballError
 from flyball.journal import lake
 from flyball.journal.carry import carry
-from flyball.loop import governor, outside, release, rolling, watching
+from flyball.loop import diagnosing, governor, outside, release, rolling, watching
 from flyball.loop.attempt import Release
 from flyball.loop.governor import Past, Signal
 from flyball.loop.registering import settle_approvals
@@ -23,7 +23,8 @@ from flyball.loop.site import Site
 from flyball.loop.telling import deliver_pending, requested_retrains, wishers, wishes
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.pipeline.step import Window
-from flyball.registry import decisions, holds
+from flyball.registry import decisions, holds, live
+from flyball.registry.versions import version
 from flyball.store import moment
 from flyball.store.outbox import Event, delivered
 
@@ -85,8 +86,9 @@ def _govern(site: Site, now: datetime) -> Release | None:
             for event in asked:
                 delivered(tx, event, at=now)
         return _carried_out(site, lambda: release.carry_out(site, wanted, now=now))
-    signals = list(_signals(site, now))
-    ruling = governor.rule(signals, _past(site, now), site.project.retrain, now)
+    past = _past(site, now)
+    signals = list(_signals(site, past, now))
+    ruling = governor.rule(signals, past, site.project.retrain, now)
     if ruling is None:
         return None
     with site.database.write() as tx:
@@ -137,9 +139,9 @@ def _carried_out(site: Site, work: Callable[[], Release]) -> Release | None:
         return None
 
 
-def _signals(site: Site, now: datetime) -> Iterator[Signal]:
+def _signals(site: Site, past: Past, now: datetime) -> Iterator[Signal]:
     """What asks for a retrain and has not been considered yet."""
-    for signal in (*_schedule(site, now), *watching.signals(site), *_volume(site, now)):
+    for signal in (*_schedule(site, now), *watching.signals(site), *_volume(site, past, now)):
         if not decisions.decided(site.database, _dedup(site, signal)):
             yield signal
 
@@ -168,15 +170,21 @@ def _schedule_considered(site: Site) -> datetime:
     return moment(row["since"])
 
 
-def _volume(site: Site, now: datetime) -> Iterator[Signal]:
-    wanted = site.project.retrain.new_rows
-    last = _last_run(site)
-    if wanted is None or last is None:
+def _volume(site: Site, past: Past, now: datetime) -> Iterator[Signal]:
+    """Rows are a level, no event: it is looked at once the cooldown is over, and where held, again at the next multiple."""
+    settings, deployed = site.project.retrain, live.current(site.database, site.model)
+    if past.last_run is None or deployed is None or not governor.cooled_down(past, settings, now):
         return
-    count = _new_labels(site, last, now)
+    trained = version(site.database, site.model, deployed.live).lineage.data_rows
+    wanted = governor.rows_wanted(settings, trained, last_refused=past.last_refused)
+    if wanted is None:
+        return
+    count = _new_labels(site, past.last_run, now)
     if count >= wanted:
-        why = f"{count:,} new outcomes, {wanted:,} make a retrain"
-        yield Signal(trigger="volume", identity=_minute(last), why=why)
+        times = count // wanted
+        identity = _minute(past.last_run) + (f" x{times}" if times > 1 else "")
+        why = f"{count:,} new outcomes, {wanted:,} make a retrain (v{deployed.live} learnt from {trained:,} rows)"
+        yield Signal(trigger="volume", identity=identity, why=why)
 
 
 def _past(site: Site, now: datetime) -> Past:
@@ -187,15 +195,12 @@ def _past(site: Site, now: datetime) -> Past:
     return Past(
         last_run=last,
         last_refused=bool(runs) and runs[0].status == "refused",
-        runs_in_budget=sum(run.decided_at > since for run in runs),
+        runs_in_budget=sum(run.decided_at > since and run.reason != "first" for run in runs),
         in_flight=any(run.status == "running" for run in runs),
         new_labels=_new_labels(site, last, now) if settings.min_new_labels and last else settings.min_new_labels,
+        broken=diagnosing.broken_now(site),
         held=str(held) if (held := holds.held(site.database, site.model, now)) else None,
     )
-
-
-def _last_run(site: Site) -> datetime | None:
-    return next((run.decided_at for run in runs_of(site.database, site.model) if run.status != "failed"), None)
 
 
 def _new_labels(site: Site, since: datetime, now: datetime) -> int:

@@ -8,20 +8,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from flyball.loop import diagnosing
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.governor import Signal
 from flyball.loop.site import Site
+from flyball.monitor.diagnosis import Diagnosis
 from flyball.monitor.watch import pass_over_drift, watch_drift, watch_performance
 from flyball.monitor.windows import Window, due_windows, window_name
 from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.records import Version
 from flyball.registry.versions import version
+from flyball.stats.drift import DriftVerdict
 from flyball.stats.profile import Reference, reference_from_bytes
 from flyball.store import moment, utcnow
 
 #: a window's verdict counts as a signal while it is among this many newest.
 RECENT = 3
+#: an alert about windows ends when this many in a row are calm.
+CALM = 2
 #: windows judged in one beat: a loop that was away for years catches up in small steps.
 MOST_AT_ONCE = 60
 
@@ -39,18 +44,23 @@ def watch(site: Site, *, now: datetime) -> None:
     mature = due_windows(first, _last(site, "performance"), now, settings.window_s, settings.label_delay_s, zone)
     for window in mature[:MOST_AT_ONCE]:
         _watch_performance(site, window, now)
+    diagnosing.diagnose_mature(site, now=now)
 
 
 def signals(site: Site) -> Iterator[Signal]:
-    """Drifted days and broken promises among the newest windows, as reasons to retrain."""
+    """Windows whose diagnosis asks for a retrain, and broken promises, among the newest."""
     for window in _newest(site, "drift", "drift"):
         day = window_name(window)
-        yield Signal(trigger="drift", identity=day, why=f"drift on {day}: {_told(site, 'drift', day)}")
+        found = diagnosing.of_closed(site, day)
+        if found is None or found.action == "retrain":
+            yield Signal(trigger="drift", identity=day, why=f"drift on {day}: {_told(site, 'drift', day)}")
     for window in _newest(site, "performance", "below"):
         day = window_name(window)
-        yield Signal(
-            trigger="performance", identity=day, why=f"promise broken on {day}: {_told(site, 'performance', day)}"
-        )
+        broken = (found := diagnosing.of_closed(site, day)) is not None and found.cause == "broken_data"
+        if not broken:  # answers to broken data are no fault of the model
+            yield Signal(
+                trigger="performance", identity=day, why=f"promise broken on {day}: {_told(site, 'performance', day)}"
+            )
 
 
 def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
@@ -77,27 +87,38 @@ def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
         # What the journal hashes or drops has no values to compare.
         withheld=tuple(name for name, policy in site.project.columns.items() if policy != "keep"),
     )
-    day = window_name(window)
+    found = diagnosing.diagnose_closed(site, window, serving, _reference(profile), verdict)
+    _tell_drift(site, window, serving, verdict, found)
+
+
+def _tell_drift(
+    site: Site, window: tuple[datetime, datetime], serving: Version, verdict: DriftVerdict, found: Diagnosis
+) -> None:
+    """Drift and broken data have an alert each; broken data are no drift."""
+    day, at, model = window_name(window), window[1], site.model
+    evidence = {"day": day, "features": list(verdict.alarming), "rows": verdict.rows, "version": serving.number}
+    told = {**evidence, "diagnosis": found.cause, "action": found.action, "reason": found.reason}
     with site.database.write() as tx:
-        if verdict.verdict == "drift":
+        if found.cause == "broken_data":
+            title = (
+                f"{model}: broken data on {day}: {found.reason.removeprefix('broken data: ')}; no retrain until they are "
+                f"whole; live: v{serving.number}"
+            )
+            open_alert(tx, model=model, name="broken_data", severity="critical", title=title, evidence=told, at=at)
+        elif verdict.verdict == "drift":
             names = ", ".join(verdict.alarming[:3])
             steady = len(verdict.features) - len(verdict.alarming)
-            open_alert(
-                tx,
-                model=site.model,
-                name="drift",
-                severity="warning",
-                title=f"{site.model}: inputs drifted on {day}: {names} ({steady} steady); live: v{serving.number}",
-                evidence={
-                    "day": day,
-                    "features": list(verdict.alarming),
-                    "rows": verdict.rows,
-                    "version": serving.number,
-                },
-                at=window[1],
+            title = (
+                f"{model}: inputs drifted on {day}: {names} ({steady} steady); {found.reason}; default: {found.action}; "
+                f"live: v{serving.number}"
             )
-        elif verdict.verdict == "steady":
-            end_alert(tx, model=site.model, name="drift", at=window[1], why=f"{site.model}: inputs steady on {day}")
+            open_alert(tx, model=model, name="drift", severity="warning", title=title, evidence=told, at=at)
+    if _calm(site, "drift", ("steady",)):
+        with site.database.write() as tx:
+            end_alert(tx, model=model, name="drift", at=at, why=f"{model}: inputs steady on {day}")
+    if found.cause != "broken_data" and verdict.verdict != "cannot_judge":
+        with site.database.write() as tx:
+            end_alert(tx, model=model, name="broken_data", at=at, why=f"{model}: data whole again on {day}")
 
 
 def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datetime) -> None:
@@ -130,7 +151,7 @@ def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datet
                 evidence={"day": day, "version": serving.number, "reason": verdict.reason},
                 at=window[1],
             )
-        elif verdict.verdict == "kept":
+        elif verdict.verdict == "kept" and _calm(site, "performance", ("kept",)):
             end_alert(
                 tx, model=site.model, name="performance", at=window[1], why=f"{site.model}: promise kept on {day}"
             )
@@ -140,6 +161,18 @@ def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
     """The sentence the day's verdict was recorded with."""
     found = decisions(site.database, site.model, kind=kind, subject=day, limit=1)
     return found[0].reason if found else "see `flyball monitor`"
+
+
+def _calm(site: Site, kind: str, calm: tuple[str, ...]) -> bool:
+    """Whether the newest CALM windows that could be judged are all calm: what flaps is one episode."""
+    rows = site.database.all(
+        'SELECT verdict FROM "window" WHERE model = :model AND kind = :kind'
+        " AND verdict NOT IN ('cannot_judge', 'immature') ORDER BY start DESC LIMIT :calm",
+        model=site.model,
+        kind=kind,
+        calm=CALM,
+    )
+    return bool(rows) and all(row["verdict"] in calm for row in rows)
 
 
 def _newest(site: Site, kind: str, verdict: str) -> list[Window]:

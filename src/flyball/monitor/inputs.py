@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flyball.monitor.faults import Broken, broken
 from flyball.project.records import MonitorSettings
 from flyball.stats.drift import DriftVerdict, judge
 from flyball.stats.profile import SCORE, Reference, WindowProfile, profile_window
@@ -33,6 +34,13 @@ def judge_inputs(
     judged = [name for name in wanted if name in readable or name not in reference.features or rows.num_rows == 0]
     window = _profile(reference, rows, version, readable)
     return judge(reference, window, false_alarms=settings.false_alarms_per_window, features=judged)
+
+
+def broken_inputs(reference: Reference, rows: pa.Table, verdict: DriftVerdict) -> tuple[Broken, ...]:
+    """What is broken among the features that alarm in `verdict`, which was given on these rows."""
+    alarming = [name for name in verdict.alarming if name != SCORE and _readable(reference, rows, name)]
+    features = rows["features"].combine_chunks() if alarming else None
+    return broken(reference, {name: _values(features.field(name)) for name in alarming}, verdict)  # type: ignore[union-attr]  # there are features where one alarms
 
 
 def _profile(reference: Reference, rows: pa.Table, version: int, readable: set[str]) -> WindowProfile:

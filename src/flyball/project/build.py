@@ -129,13 +129,14 @@ def _monitor(values: Mapping[str, Any]) -> MonitorSettings:
 
 def _retrain(values: Mapping[str, Any], schedule: str | None) -> RetrainSettings:
     budget, budget_window_s = values["budget"] or (None, 365 * DAY_S)
-    on = values["on"] or ()
+    on, new_rows = values["on"] or (), values["new_rows"]
     if schedule is not None and "schedule" not in on:
         # A schedule that is written down is meant: `mode = "off"` is how to stand still.
         on = ("schedule", *on)
     return RetrainSettings(
         on=on,
-        new_rows=values["new_rows"],
+        new_rows=new_rows if isinstance(new_rows, int) else None,
+        new_rows_share=new_rows if isinstance(new_rows, float) else None,
         performance=None if values["performance"] is None else parse_rule(values["performance"]),
         mode=values["mode"],
         cooldown_s=values["cooldown"],

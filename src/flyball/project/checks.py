@@ -221,7 +221,7 @@ def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
     on: tuple[str, ...] = retrain["on"] or ()
     needs = {
         "performance": ("retrain", "performance", 'a promise: performance = "auc < 0.70"'),
-        "volume": ("retrain", "new_rows", "a count: new_rows = 10000"),
+        "volume": ("retrain", "new_rows", 'a count or a share: new_rows = 10000, or "10%"'),
         "schedule": ("pipeline", "schedule", 'a time: [pipeline] schedule = "0 3 * * *"'),
     }
     for index, trigger in enumerate(on):

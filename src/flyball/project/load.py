@@ -20,10 +20,15 @@ from flyball.project.steps import StepDeclaration, fallback_problems, problems
 SETTINGS = "flyball.toml"
 
 
-def load_project(directory: Path | str) -> Project:
-    """The project in `directory`; ProjectError carries all findings, sorted by file and line."""
+def load_project(directory: Path | str, *, changed: Mapping[str, Mapping[str, Any]] | None = None) -> Project:
+    """The project in `directory`; ProjectError carries all findings, sorted by file and line.
+
+    `changed`: section -> key -> value, read as if flyball.toml said so; nothing is written.
+    """
     folder = Path(directory).absolute()
     text, document = _read_settings(folder)
+    for section, keys in (changed or {}).items():
+        document[section] = {**document.get(section, {}), **keys}
     values, refused = read_document(document)
     lines = lines_of(text)
     module: str = values["pipeline"]["module"]

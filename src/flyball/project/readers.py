@@ -21,6 +21,8 @@ from flyball.project.wording import INT64, shown
 #: TOML value -> ours, or ValueError.
 Reader = Callable[[Any], Any]
 
+_PERCENT = re.compile(r"(\d{1,4}(?:\.\d{1,6})?)\s*%")
+
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -139,6 +141,16 @@ def integer(low: int, high: int) -> Reader:
         raise ValueError(f"needs a whole number from {low} to {high}, got {shown(value)}")
 
     return read
+
+
+def count_or_share(value: Any) -> int | float:
+    """A count, from 1, as int; or a share of what there was, "12.5%" to "1000%", as float: 0.125."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000_000:
+        return value
+    percent = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if percent and 0 < float(percent[1]) <= 1_000:
+        return float(percent[1]) / 100
+    raise ValueError(f'needs a whole number from 1 to 1000000000, or a share such as "12.5%", got {shown(value)}')
 
 
 def share(value: Any) -> float:

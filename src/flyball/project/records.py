@@ -121,8 +121,10 @@ class RetrainSettings:
     """`[retrain]`"""
 
     on: tuple[Trigger, ...]
-    #: rows with outcomes since the last training that make a volume trigger; None = never.
+    #: rows with outcomes since the last training that make a volume trigger: a count,
     new_rows: int | None
+    #: or a share of the rows that the live version was trained on, in (0, 10]; both None = never.
+    new_rows_share: float | None = None
     #: alarm when a mature window breaks this promise, for example "auc < 0.70".
     performance: Rule | None
     mode: Literal["auto", "suggest", "off"]

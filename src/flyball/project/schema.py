@@ -132,7 +132,7 @@ SCHEMA: dict[str, Shape] = {
     "columns": Each(of=Key(reader=read.one_of("keep", "hash", "drop"))),
     "retrain": {
         "on": Items(reader=read.one_of(*TRIGGERS), unique=True),
-        "new_rows": Key(reader=read.integer(1, 1_000_000_000)),
+        "new_rows": Key(reader=read.count_or_share),
         "performance": Key(reader=read.text),
         "mode": Key(reader=read.one_of("auto", "suggest", "off"), default="auto"),
         "cooldown": Key(reader=read.duration(zero=True), default=DAY_S),

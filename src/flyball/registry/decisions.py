@@ -12,7 +12,7 @@ from flyball.registry import chain
 from flyball.store import Database, Row, Transaction, moment, stamp, utcnow
 
 #: `act`: what a person did by hand.
-Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "run", "act", "reproduce"]
+Kind = Literal["gate", "retrain", "rollout", "drift", "performance", "diagnosis", "run", "act", "reproduce"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

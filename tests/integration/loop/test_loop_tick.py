@@ -69,10 +69,11 @@ def test_a_site_that_suggests_only_says_so(site: Site) -> None:
     assert len(runs_of(site.database, "late")) == 1
 
 
-def test_a_drifted_day_opens_one_alert_that_a_steady_day_ends(site: Site, answer: Answer, said: list[str]) -> None:
+def test_a_drifted_day_opens_one_alert_that_two_steady_days_end(site: Site, answer: Answer, said: list[str]) -> None:
     """Told once when it opens and once when it ends, however often the loop beats; the governor hears of it once."""
     answer(MIDNIGHT, shift=2.0)
     answer(MIDNIGHT + DAY)
+    answer(MIDNIGHT + 2 * DAY)
     for hours in (24, 25, 26):
         tick(site, now=MIDNIGHT + hours * HOUR)
     (drifted,) = alerts(site.database)
@@ -87,13 +88,15 @@ def test_a_drifted_day_opens_one_alert_that_a_steady_day_ends(site: Site, answer
     assert said[0].startswith("warning: late: ")
     assert retrains(site) == [("drift 2013-04-08", "hold")]
 
-    for hours in (48, 49):
-        tick(site, now=MIDNIGHT + hours * HOUR)
+    tick(site, now=MIDNIGHT + 48 * HOUR)
+    assert [item.resolved_at for item in alerts(site.database)] == [None]
+    for hours in (72, 73):
+        tick(settled(site, retrain={"mode": "off"}), now=MIDNIGHT + hours * HOUR)
     (ended,) = alerts(site.database)
-    assert ended.resolved_at == MIDNIGHT + 2 * DAY
-    assert said[1:] == ["resolved: late: inputs steady on 2013-04-09"]
+    assert ended.resolved_at == MIDNIGHT + 3 * DAY
+    assert said[1:] == ["resolved: late: inputs steady on 2013-04-10"]
     verdicts = [(item.subject, item.verdict) for item in decisions(site.database, "late", kind="drift")]
-    assert verdicts == [("2013-04-09", "steady"), ("2013-04-08", "drift")]
+    assert verdicts == [("2013-04-10", "steady"), ("2013-04-09", "steady"), ("2013-04-08", "drift")]
     assert pending(site.database) == []
 
 
@@ -108,6 +111,30 @@ def test_a_drifted_day_retrains_once_when_nothing_holds_it(site: Site, answer: A
     assert "2013-04-08" in run.why
     assert tick(quick, now=MIDNIGHT + DAY + HOUR).release is None
     assert retrains(site) == [("drift 2013-04-08", "retrain")]
+
+
+def test_a_share_of_new_outcomes_retrains_once_the_cooldown_is_over(site: Site, answer: Answer) -> None:
+    """v1 learnt from 5,550 rows: 7 % of them are 389, so 200 outcomes are too few, and 400 are enough, but for the cooldown."""
+    growing = settled(
+        site,
+        pipeline={"schedule": None},
+        retrain={"on": ("volume",), "new_rows_share": 0.07, "cooldown_s": 3 * DAY.total_seconds()},
+    )
+    trained = version(site.database, "late", 1).lineage.data_rows
+    answer(MIDNIGHT)
+    assert tick(growing, now=MIDNIGHT + 4 * DAY).release is None
+    assert retrains(site) == []
+    answer(MIDNIGHT + DAY)
+    assert (
+        tick(settled(growing, retrain={"cooldown_s": 5 * DAY.total_seconds()}), now=MIDNIGHT + 4.1 * DAY).release
+        is None
+    )
+    assert retrains(site) == []  # not lost: it is looked at again
+    made = tick(growing, now=MIDNIGHT + 4.2 * DAY).release
+    assert made is not None
+    (decided,) = decisions(site.database, "late", kind="retrain")
+    assert (decided.verdict, trained) == ("retrain", 5_550)
+    assert decided.reason.startswith("400 new outcomes, 388 make a retrain (v1 learnt from 5,550 rows); 4 days")
 
 
 def test_wishes_of_people_start_one_run(site: Site) -> None:

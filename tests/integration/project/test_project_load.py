@@ -352,10 +352,10 @@ REFUSALS = {
     '[retrain]\nperformance = "p99_ms > 20"': '6: [retrain] performance "p99_ms > 20": unknown metric "p99_ms" for a binary '
     "task; known: (auc, log_loss, brier, average_precision, accuracy, precision, recall, f1, ece)",
     '[retrain]\non = ["performance"]': '6: [retrain] on[1] "performance": needs a promise: performance = "auc < 0.70"',
-    '[retrain]\non = ["volume"]': '6: [retrain] on[1] "volume": needs a count: new_rows = 10000',
+    '[retrain]\non = ["volume"]': '6: [retrain] on[1] "volume": needs a count or a share: new_rows = 10000, or "10%"',
     '[retrain]\non = ["schedule"]': '6: [retrain] on[1] "schedule": needs a time: [pipeline] schedule = "0 3 * * *"',
-    '[retrain]\non = ["volume"]\nnew_rows = "many"': "7: [retrain] new_rows: needs a whole number from 1 to 1000000000, got "
-    '"many"',
+    '[retrain]\non = ["volume"]\nnew_rows = "many"': "7: [retrain] new_rows: needs a whole number from 1 to 1000000000, or a "
+    'share such as "12.5%", got "many"',
     "[retrain]\nnew_rows = 5": '6: [retrain] new_rows: has no effect unless on names "volume"; add it there, or leave '
     "new_rows out",
     '[monitor]\nfalse_alarms = "2/1d"': "6: [monitor] false_alarms: allows 2 false alarms in each window; it must be less "

@@ -1,0 +1,160 @@
+"""Diagnoses windows and writes it down: by their inputs when they close, by all of it once their labels are mature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from flyball.journal import lake
+from flyball.loop.importance import kept_importance
+from flyball.loop.site import Site
+from flyball.monitor.diagnosis import Diagnosis, Labels, by_inputs, diagnosis_from_json, with_labels
+from flyball.monitor.inputs import broken_inputs
+from flyball.monitor.windows import Window, window_name
+from flyball.registry.decisions import decide, decided, decisions
+from flyball.registry.records import Version
+from flyball.registry.versions import version
+from flyball.stats.drift import DriftVerdict
+from flyball.stats.estimate import Estimate
+from flyball.stats.names import GREATER_IS_BETTER
+from flyball.stats.profile import Reference
+from flyball.store import Row, moment, stamp
+
+#: mature windows looked at in one beat, and earlier gaps that one is held against.
+MOST_AT_ONCE = 60
+EARLIER = 60
+#: a normal distribution's 97.5 % quantile.
+Z_95 = 1.96
+
+
+def diagnose_closed(
+    site: Site, window: Window, serving: Version, reference: Reference, verdict: DriftVerdict
+) -> Diagnosis:
+    """By the inputs alone. `verdict`: on the window's rows against `serving`'s reference. Written once a window."""
+    rows = lake.predictions(site.home, site.model, *window) if verdict.alarming else None
+    faults = () if rows is None else broken_inputs(reference, rows, verdict)
+    found = by_inputs(verdict, faults, importance=kept_importance(site.home.path / serving.bundle))
+    _keep(site, window, serving.number, found, "closed", at=window[1])
+    return found
+
+
+def diagnose_mature(site: Site, *, now: datetime) -> None:
+    """By inputs and labels, every window whose labels have come and that was not diagnosed so yet, oldest first."""
+    rows = site.database.all(
+        "SELECT start, ends, version, verdict, evidence FROM \"window\" WHERE model = :model AND kind = 'performance'"
+        " AND ends <= :mature ORDER BY start DESC LIMIT :most",
+        model=site.model,
+        mature=stamp(now - timedelta(seconds=site.project.monitor.label_delay_s)),
+        most=MOST_AT_ONCE,
+    )
+    for row in reversed(_new(site, rows)):
+        window = (moment(row["start"]), moment(row["ends"]))
+        before = of_closed(site, window_name(window))
+        if before is None or not row["version"]:
+            continue
+        labels = _labels(site, window, row["version"], row["verdict"], orjson.loads(row["evidence"]))
+        found = with_labels(before, labels, level=site.project.monitor.false_alarms_per_window)
+        _keep(site, window, row["version"], found, "mature", at=now)
+
+
+def _new(site: Site, rows: Sequence[Row]) -> list[Row]:
+    """The windows before the first, counted from the newest, that was diagnosed already."""
+
+    def done(row: Row) -> bool:
+        name = window_name((moment(row["start"]), moment(row["ends"])))
+        return decided(site.database, _dedup(site, name, "mature"))
+
+    return list(takewhile(lambda row: not done(row), rows))
+
+
+def of_closed(site: Site, day: str) -> Diagnosis | None:
+    """The diagnosis of a window by its inputs; None where it has none."""
+    found = decisions(site.database, site.model, kind="diagnosis", subject=day)
+    return next((diagnosis_from_json(item.evidence) for item in found if item.evidence["labels"] == "closed"), None)
+
+
+def broken_now(site: Site) -> str | None:
+    """What is broken in the newest window, in a clause; None where it is whole or was not diagnosed."""
+    found = decisions(site.database, site.model, kind="diagnosis", limit=EARLIER)
+    closed = [item for item in found if item.evidence["labels"] == "closed" and item.verdict != "cannot_judge"]
+    newest = max(closed, key=lambda item: item.at, default=None)
+    if newest is None or newest.verdict != "broken_data":
+        return None
+    return f"{newest.reason} (on {newest.subject})"
+
+
+def _labels(site: Site, window: Window, number: int, verdict: str, evidence: Mapping[str, Any]) -> Labels:
+    below = {"below": True, "kept": False}.get(verdict)
+    earlier = [
+        item.evidence["gap"]
+        for item in decisions(site.database, site.model, kind="diagnosis", limit=2 * EARLIER)
+        if item.evidence["labels"] == "mature"
+        and item.evidence["version"] == number
+        and item.evidence["gap"] is not None
+    ]
+    return Labels(
+        below=below,
+        reason=str(evidence.get("reason", "")),
+        loss=_loss(site, number, evidence),
+        gap=_gap(site, window, number),
+        earlier_gaps=earlier[:EARLIER],
+    )
+
+
+def _loss(site: Site, number: int, evidence: Mapping[str, Any]) -> float | None:
+    """How much worse than on its held-out rows, by the promise's metric, else the primary one."""
+    rule = site.project.retrain.performance
+    metric = rule.metric if rule is not None else site.project.model.primary_metric
+    held = version(site.database, site.model, number).metrics.get(metric)
+    measured = next(
+        (
+            item["value"]
+            for item in evidence.get("metrics", ())
+            if item["version"] == number and item["metric"] == metric and item["value"] is not None
+        ),
+        None,
+    )
+    if held is None or measured is None:
+        return None
+    return float(held.value - measured if GREATER_IS_BETTER[metric] else measured - held.value)
+
+
+def _gap(site: Site, window: Window, number: int) -> Estimate | None:
+    """The share that came true less the share foretold, over a binary model's own rows with a label."""
+    settings = site.project.model
+    if settings.task != "binary":
+        return None
+    rows = lake.scored(site.home, site.model, *window, positive=settings.positive)
+    y, score, by = (rows[name].cast(pa.float64()).to_numpy() for name in ("label", "score", "version"))
+    known = np.isfinite(y) & np.isfinite(score) & (by == number)
+    if known.sum() < 2:
+        return None
+    apart = y[known] - score[known]
+    value, half = float(apart.mean()), Z_95 * float(apart.std(ddof=1)) / float(np.sqrt(len(apart)))
+    return Estimate(value=value, low=value - half, high=value + half, rows=len(apart))
+
+
+def _keep(site: Site, window: Window, number: int, found: Diagnosis, labels: str, *, at: datetime) -> None:
+    day = window_name(window)
+    with site.database.write() as tx:
+        decide(
+            tx,
+            model=site.model,
+            at=at,
+            kind="diagnosis",
+            subject=day,
+            verdict=found.cause,
+            reason=f"{found.reason}; default: {found.action}",
+            evidence={**found.to_json(), "version": number, "labels": labels},
+            dedup=_dedup(site, day, labels),
+        )
+
+
+def _dedup(site: Site, day: str, labels: str) -> str:
+    return f"diagnosis:{site.model}:{day}:{labels}"
