@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -35,13 +38,20 @@ def training_rows(database: Database, home: Home, version: Version, contract: Co
             continue
         rows = frame_of(load(found, folder), f"the table of step {step.name!r}")
         if set(features) <= set(rows.columns):
-            note = None if pipeline is None else handed(folder, pipeline.model)
-            if note is None or note.columns != tuple(map(str, rows.columns)):
-                return rows
-            return rows[np.isin(whole_digests(rows), note.whole)]
+            return _handed_out(rows, folder, [item.name for item in steps_of(database, run)], version.lineage.data_rows)
     again = (
         f"`flyball reproduce {version.model}@{version.number}` makes them again" if not adopted else "adopt it again"
     )
     raise NotFound(
         f"{version.model} v{version.number}: its run {run[:12]} keeps no table with all of {', '.join(features[:5])}; {again}"
     )
+
+
+def _handed_out(rows: pd.DataFrame, folder: Path, steps: Sequence[str], count: int) -> pd.DataFrame:
+    """Those that `split` handed out to the fit that made the version, the refit where there was one; else all rows."""
+    columns = tuple(map(str, rows.columns))
+    notes = [note for step in steps if (note := handed(folder, step)) is not None]
+    for note in notes:
+        if note.columns == columns and len(note.whole) == count:
+            return rows[np.isin(whole_digests(rows), note.whole)]
+    return rows
