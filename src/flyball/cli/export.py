@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from flyball.cli.options import FOLDER, at_place, json_option
+from flyball.cli.options import FOLDER, as_time, at_place, json_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.show import put
 from flyball.errors import Mistake, NotYet, ProjectError
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from flyball.engine.contract import Contract
     from flyball.project.records import Project
 
 #: kind -> what there is instead in this release.
@@ -135,6 +139,71 @@ def grafana(place: Place, directory: Path, url: str, force: bool, as_json: bool)
     files = grafana_files([watched(item) for item in _projects(place)], url)
     follow = f"cp -r {shlex.quote(str(directory))}/. /etc/grafana/provisioning/"
     _write(directory, files, force=force, follow=follow, as_json=as_json)
+
+
+@export.command()
+@click.argument("model", metavar="MODEL[@REF]")
+@click.argument("directory", metavar="[DIR]", default="evidently", type=FOLDER)
+@click.option("--date", "day", required=True, metavar="D", callback=as_time, help="The day, in UTC: 2013-07-01.")
+@_FORCE
+@at_place
+@json_option
+def evidently(place: Place, model: str, directory: Path, day: datetime, force: bool, as_json: bool) -> None:
+    """Evidently's report (HTML and JSON) of a day's rows against those the version was trained on; else the live version."""
+    from flyball.export.evidently import evidently_files  # pandas: `--help` does without
+
+    name, contract, asked, trained = _day(place, model, day)
+    files = evidently_files(name, contract, asked, trained)
+    _write(directory, files, force=force, follow=f"open {directory / name}.html in a browser", as_json=as_json)
+
+
+@export.command()
+@click.argument("model", metavar="MODEL[@REF]")
+@click.argument("directory", metavar="[DIR]", default="whylogs", type=FOLDER)
+@click.option("--date", "day", required=True, metavar="D", callback=as_time, help="The day, in UTC: 2013-07-01.")
+@_FORCE
+@at_place
+@json_option
+def whylogs(place: Place, model: str, directory: Path, day: datetime, force: bool, as_json: bool) -> None:
+    """whylogs' profiles of a day's rows and of those the version was trained on; else the live version."""
+    from flyball.export.whylogs import whylogs_files  # pandas: `--help` does without
+
+    name, contract, asked, trained = _day(place, model, day)
+    files = whylogs_files(name, contract, asked, trained)
+    follow = f"whylogs.core.DatasetProfileView.read({str(directory / name) + '.bin'!r})"
+    _write(directory, files, force=force, follow=follow, as_json=as_json)
+
+
+def _day(place: Place, model: str, day: datetime) -> tuple[str, Contract, DataFrame, DataFrame]:
+    """(files' name, contract, the day's live rows, the version's training rows)"""
+    import pandas as pd
+
+    from flyball.engine.bundle import read_contract
+    from flyball.journal import lake
+    from flyball.loop.training_rows import training_rows
+    from flyball.registry.versions import find, parse_reference
+
+    database = open_home(place)
+    version = find(database, *parse_reference(model if "@" in model else f"{model}@production"))
+    contract = read_contract(place.home.path / version.bundle)
+    start = day.replace(hour=0, minute=0, second=0, microsecond=0)
+    found = lake.predictions(place.home, version.model, start, start + timedelta(days=1))
+    if not found.num_rows:
+        raise Mistake(
+            f"{version.model} answered nothing on {start:%Y-%m-%d} UTC that the lake knows; "
+            f"`flyball monitor {version.model}` lists the days it does"
+        )
+    rows = found.to_pandas()["features"].map(dict).tolist()
+    names = [item.name for item in contract.features]
+    unkept = [name for name in names if not any(name in row for row in rows)]
+    if unkept:
+        raise Mistake(
+            f"the lake holds no {', '.join(unkept)} of {version.model} on {start:%Y-%m-%d}: [columns] hashes or drops it, "
+            "or another version without it was live; name the version that answered, MODEL@REF"
+        )
+    asked = pd.DataFrame([[row.get(name) for name in names] for row in rows], columns=names)
+    trained = training_rows(database, place.home, version, contract)
+    return f"{version.model}-v{version.number}-{start:%Y-%m-%d}", contract, asked, trained
 
 
 def _projects(place: Place) -> list[Project]:
