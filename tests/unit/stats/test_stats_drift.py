@@ -151,13 +151,16 @@ def test_a_constant_that_becomes_another_alarms() -> None:
         assert verdict_on(reference, {"x": np.full(ROWS, other)}).verdict == "drift"
 
 
-def test_a_difference_too_small_to_matter_is_quiet_however_certain() -> None:
-    """A shift of 0.1 sd in a million rows is 100 standard errors, and nothing to act on."""
+@pytest.mark.parametrize(("shift", "verdict"), [(0.03, "steady"), (0.1, "drift")])
+def test_a_difference_too_small_to_matter_is_quiet_however_certain(shift: float, verdict: str) -> None:
+    """0.03 sd in 100,000 rows are 9 standard errors, and nothing to act on; 0.1 sd are."""
     rng = np.random.default_rng(9)
-    reference = learn([{"x": rng.normal(size=10_000)} for _ in range(DAYS)])
-    found = verdict_on(reference, {"x": rng.normal(0.1, 1, 1_000_000)})
-    assert found.verdict == "steady"
-    assert found.features[0].statistics["location"].strength > 1
+    reference = learn([{"x": rng.normal(size=2_000)} for _ in range(DAYS)])
+    found = verdict_on(reference, {"x": rng.normal(shift, 1, 100_000)})
+    location = found.features[0].statistics["location"]
+    assert found.verdict == verdict
+    assert location.strength > 1
+    assert location.effect_low < shift < location.effect_high
 
 
 @pytest.mark.parametrize("rows", [0, 1, 49])
