@@ -96,14 +96,20 @@ def number_bins(ordered: npt.NDArray[np.float32]) -> Bins:
 
 
 def category_bins(column: list[str]) -> Bins:
-    """The MAX_LEVELS most frequent levels, equal frequencies in order of their names; "" is missing, no level."""
+    """The MAX_LEVELS most frequent levels, equal frequencies in order of their names; "" is missing, no level.
+
+    Where there are more, a level has a bin only if it is more frequent than the first one left out by more than chance
+    (four standard deviations): the most frequent of many alike are so by luck, and would fall back in every window.
+    """
     counted = Counter(column)
     counted.pop("", None)
     ranked = [level for level, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
     named = len(ranked) <= MAX_NAMED_LEVELS
-    return Bins(
-        kind="category", levels=tuple(ranked[:MAX_LEVELS]), others=tuple(ranked[MAX_LEVELS:]) if named else None
-    )
+    kept = len(ranked)
+    if kept > MAX_LEVELS:
+        left_out = counted[ranked[MAX_LEVELS]]
+        kept = sum(counted[level] > left_out + 4 * left_out**0.5 for level in ranked[:MAX_LEVELS])
+    return Bins(kind="category", levels=tuple(ranked[:kept]), others=tuple(ranked[kept:]) if named else None)
 
 
 def as_levels(column: npt.ArrayLike) -> list[str]:

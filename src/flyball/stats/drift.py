@@ -185,7 +185,7 @@ def _shape(known: FeatureReference, seen: FeatureProfile, days: Tally | None, le
     if days is not None:
         limit = distance_limit("psi", value, seen.counts, days.counts, total, level)
     if days is None or value > limit.threshold:
-        g, g_limit = g_test(seen.counts, total, level, ordered=number)
+        g, g_limit = g_test(_told_apart(known, seen.counts), _told_apart(known, total), level, ordered=number)
         beyond = g > g_limit
     else:
         beyond = False
@@ -194,13 +194,22 @@ def _shape(known: FeatureReference, seen: FeatureProfile, days: Tally | None, le
         limit = Limit(
             mean=by_chance, threshold=value * g_limit / g if g > 0 else g_limit / seen.n, strength=g / g_limit
         )
-    moved, share = _moved(seen.counts, total, ordered=number)
+    moved, share = _moved(_told_apart(known, seen.counts), _told_apart(known, total), ordered=number)
     # Days that differ by more than chance make the size as much less certain.
     noise = max(limit.mean / by_chance, 1) * share * (1 - share) * (1 / seen.n + 1 / total.sum())
     reach = TWO_SIDED * float(np.sqrt(noise))
     least = MIN_MOVED if number else MIN_SHARE
     alarm = beyond and moved >= least
     return _statistic(value, limit, moved, (max(moved - reach, 0.0), min(moved + reach, 1.0)), alarm=alarm)
+
+
+def _told_apart(known: FeatureReference, counts: Ints) -> Ints:
+    """The bins a test may tell apart. Where levels are many, some that a sample has not seen turn up by chance in the next,
+    and the reference never has any of them: unseen and other are one.
+    """
+    if known.bins.kind == "category" and known.bins.others != ():
+        return np.append(counts[:-2], counts[-2] + counts[-1])
+    return counts
 
 
 def _moved(window: Ints, total: Ints, *, ordered: bool) -> tuple[float, float]:
