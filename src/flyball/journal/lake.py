@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,14 @@ from flyball.journal.line import NO_MODEL
 from flyball.store.clock import stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flyball.journal.line import Role
     from flyball.store.home import Home
 
 MEMORY_LIMIT = "512MB"
+#: rows handed on at once.
+BATCH_ROWS = 65_536
 THREADS = 2
 
 # An outcome's own time may lie a little before its prediction's: clocks differ, and some give only the day.
@@ -80,6 +84,14 @@ def predictions(home: Home, model: str, start: datetime, end: datetime) -> pa.Ta
     """Live predictions in the window, in event order; columns of `layout.PREDICTIONS`."""
     with steady(home):
         return _query(f"FROM {_window(home, model, start, end, 'live')} ORDER BY timestamp, id")
+
+
+@contextmanager
+def inputs(home: Home, model: str, start: datetime, end: datetime) -> Iterator[pa.RecordBatchReader]:
+    """Live predictions in the window in no order, batch by batch, whatever their number: version, score, features."""
+    with steady(home), closing(_shared(os.getpid()).cursor()) as cursor:
+        rows = _window(home, model, start, end, "live")
+        yield cursor.sql(f"SELECT version, score, features FROM {rows}").to_arrow_reader(BATCH_ROWS)
 
 
 def shadow(home: Home, model: str, start: datetime, end: datetime) -> pa.Table:

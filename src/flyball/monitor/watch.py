@@ -36,8 +36,8 @@ def watch_drift(
 
     `withheld`: features the journal hashes or drops; not judged. What is written stays: a second call changes nothing.
     """
-    rows = lake.predictions(home, model, *window)
-    verdict = judge_inputs(reference, rows, version=version, settings=settings, withheld=withheld)
+    with lake.inputs(home, model, *window) as rows:
+        verdict = judge_inputs(reference, rows, version=version, settings=settings, withheld=withheld)
     evidence = {**verdict.to_json(), "version": version}
     with database.write() as tx:
         _keep_window(tx, model, "drift", window, version, verdict.verdict, verdict.rows, evidence, recorded_at)

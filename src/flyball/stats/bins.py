@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,11 +42,38 @@ class Bins:
         return len(self.edges) + 1 if self.kind == "number" else len(self.levels) + 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Coded:
+    """A column of categories as Arrow and pandas hold them: each row's place in a list of levels."""
+
+    #: shape (n,); MISSING (or any negative number) where there is no value.
+    codes: npt.NDArray[np.integer[Any]]
+    #: every level once, though a level need not occur.
+    levels: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
 def as_numbers(column: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """The column as float32, the precision in which rows are served: borders and rows must be rounded alike."""
+    """The column as float32, the precision in which rows are served: borders and rows must be rounded alike.
+
+    What is no number (text in a column of numbers) becomes nan: a missing value.
+    """
+    values = np.asarray(column)
     with np.errstate(over="ignore"):
-        numbers: npt.NDArray[np.float32] = np.asarray(column).astype(np.float32)
+        try:
+            numbers: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
+        except (TypeError, ValueError):
+            numbers = np.fromiter((_number(value) for value in values), dtype=np.float32, count=len(values))
     return numbers
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def quantiles(ordered: npt.NDArray[np.float32], shares: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -68,14 +96,20 @@ def number_bins(ordered: npt.NDArray[np.float32]) -> Bins:
 
 
 def category_bins(column: list[str]) -> Bins:
-    """The MAX_LEVELS most frequent levels, equal frequencies in order of their names; "" is missing, no level."""
+    """The MAX_LEVELS most frequent levels, equal frequencies in order of their names; "" is missing, no level.
+
+    Where there are more, a level has a bin only if it is more frequent than the first one left out by more than chance
+    (four standard deviations): the most frequent of many alike are so by luck, and would fall back in every window.
+    """
     counted = Counter(column)
     counted.pop("", None)
     ranked = [level for level, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
     named = len(ranked) <= MAX_NAMED_LEVELS
-    return Bins(
-        kind="category", levels=tuple(ranked[:MAX_LEVELS]), others=tuple(ranked[MAX_LEVELS:]) if named else None
-    )
+    kept = len(ranked)
+    if kept > MAX_LEVELS:
+        left_out = counted[ranked[MAX_LEVELS]]
+        kept = sum(counted[level] > left_out + 4 * left_out**0.5 for level in ranked[:MAX_LEVELS])
+    return Bins(kind="category", levels=tuple(ranked[:kept]), others=tuple(ranked[kept:]) if named else None)
 
 
 def as_levels(column: npt.ArrayLike) -> list[str]:
@@ -96,10 +130,18 @@ def number_codes(bins: Bins, values: npt.NDArray[np.float32]) -> Codes:
     return np.where(np.isfinite(values), codes, MISSING)
 
 
-def category_codes(bins: Bins, levels: list[str]) -> Codes:
+def category_codes(bins: Bins, levels: Sequence[str]) -> Codes:
     """The bin of each row; MISSING where the level is ""."""
     other = len(bins.levels)
     known = {level: code for code, level in enumerate(bins.levels)} | dict.fromkeys(bins.others or (), other)
     known[""] = MISSING
     unknown = other if bins.others is None else other + 1
     return np.fromiter((known.get(level, unknown) for level in levels), dtype=np.int64, count=len(levels))
+
+
+def coded_bins(bins: Bins, column: Coded) -> Codes:
+    """The bin of each row, each level being looked up once."""
+    table = np.append(category_codes(bins, as_levels(np.asarray(column.levels, dtype=object))), MISSING)
+    places = np.where(column.codes < 0, len(column.levels), column.codes)
+    found: Codes = table[places]
+    return found

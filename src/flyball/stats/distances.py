@@ -56,6 +56,18 @@ def l_infinity(window: Counts, reference: Counts) -> Floats:
     return np.asarray(np.abs(shares(window) - shares(reference)).max(axis=-1))
 
 
+def chi_square(window: Counts, reference: Counts) -> Floats:
+    """Pearson's chi-square of two samples, >= 0, bins that hold no row of either left out; of counts, not of shares.
+
+    Its degrees of freedom are the bins in use less one. nan where a side is empty.
+    """
+    both = window + reference
+    n, rows = window.sum(axis=-1, keepdims=True), reference.sum(axis=-1, keepdims=True)
+    apart = shares(window) - shares(reference)
+    weight = np.divide(n * rows, both, out=np.zeros(np.broadcast_shapes(both.shape, n.shape)), where=both > 0)
+    return np.asarray((apart**2 * weight).sum(axis=-1))
+
+
 def normed_wasserstein(window: Counts, reference: Counts, positions: Floats, sd: float) -> Floats:
     """Earth mover's distance with each bin's rows at its position (shape (bins,), ascending), in standard deviations `sd`.
 

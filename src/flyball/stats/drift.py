@@ -2,9 +2,10 @@
 
 Per feature three statistics can alarm: psi over the bins (a change of shape), the location (a number's bent mean, which
 has no ceiling: a June entirely above a winter's range alarms though its psi is at its end), and the share of missing
-values. Each is held against its limit on quiet days (`null`) at level false_alarms / (statistics that can alarm, over all
-features judged), so that by Bonferroni all of them together raise a false alarm in at most that share of windows; and an
-alarm must also be large enough to matter. js_distance, ks and l_infinity are reported with their limits for the reader.
+values. Each has the level false_alarms / (statistics that can alarm, over all features judged), so that by Bonferroni all
+of them together raise a false alarm in at most that share of windows. An alarm needs three things: the difference is
+beyond chance even if rows were independent (`tails`); it is beyond what the reference's own days do, where there are
+enough of them (`null`); and it is large enough to matter. js_distance, ks and l_infinity are reported with their limits.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from flyball.stats.null import (
     day_limit,
     distance_limit,
     iid_distance_limit,
-    iid_limit,
+    iid_mean,
+    spread,
 )
 from flyball.stats.profile import FeatureProfile, FeatureReference, Reference, WindowProfile
+from flyball.stats.tails import g_test, location_root, root_limit, share_limits
 from flyball.stats.tally import STEPS, Ints, Tally
 
 Answer = Literal["steady", "drift", "cannot_judge"]
@@ -38,12 +41,15 @@ MIN_BLOCKS = 10
 MIN_BLOCK_ROWS = 10
 MIN_BLOCK_SHARE = 0.25
 
-#: The smallest effects that matter. psi: the rule of thumb for 'some change' (numbers).
-MIN_PSI = 0.1
-#: A number's location, in the reference's standard deviations: Cohen's 'small' effect.
-MIN_SHIFT = 0.2
+#: The smallest effects that matter. A number's location, in the reference's standard deviations.
+MIN_SHIFT = 0.05
+#: A share of rows of a number that moved across a border or into a bin: what a shift of MIN_SHIFT does to a normal.
+MIN_MOVED = 0.02
 #: A share of rows: of one level or other bin of a category, or of missing values.
-MIN_SHARE = 0.02
+MIN_SHARE = 0.01
+
+#: Standard errors of a 95 % interval.
+TWO_SIDED = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +59,15 @@ class Statistic:
     value: float
     #: what a quiet window exceeds (location: in absolute value) with the probability of one false alarm's share.
     threshold: float
-    #: mean over quiet windows.
+    #: mean over quiet windows: what `value` is by chance alone.
     null_mean: float
-    #: how large the effect is where that is another thing than `value`: location's shift in sd, psi's largest share change.
+    #: how large the change is. location: shift in sd; missing: change of the share; psi: the largest share of rows that
+    #: moved; the others: the distance itself with what chance adds to it taken off.
     effect: float
-    #: above its threshold and large enough to matter; always False for statistics that are only reported.
+    #: 95 % interval of `effect`.
+    effect_low: float
+    effect_high: float
+    #: beyond chance, beyond quiet days and large enough to matter; always False for statistics that are only reported.
     alarm: bool
     #: distance from the null's mean in units of the threshold's: over 1 is beyond it.
     strength: float
@@ -140,8 +150,9 @@ def _judge_feature(known: FeatureReference, seen: FeatureProfile, level: float) 
         statistics["missing"] = _missing(known, seen, everyone, level)
     judged = seen.n >= MIN_ROWS and known.tally.rows.sum() > 0
     if judged:
-        methods = ("psi", "js_distance", "ks" if known.bins.kind == "number" else "l_infinity")
-        statistics |= {method: _distance(method, known, seen, days, level) for method in methods}
+        statistics["psi"] = _shape(known, seen, days, level)
+        reported = ("js_distance", "ks" if known.bins.kind == "number" else "l_infinity")
+        statistics |= {method: _reported(method, known, seen, days, level) for method in reported}
         if known.bins.kind == "number":
             statistics["location"] = _location(known, seen, days, level)
     alarms = {name: statistic for name, statistic in statistics.items() if statistic.alarm}
@@ -166,9 +177,54 @@ def _days(tally: Tally, size: Ints) -> Tally | None:
     )
 
 
-def _distance(
+def _shape(known: FeatureReference, seen: FeatureProfile, days: Tally | None, level: float) -> Statistic:
+    """psi, held against the days' and against the G-test of the same counts."""
+    total, number = known.tally.total().counts[0], known.bins.kind == "number"
+    value = float(DISTANCES["psi"](seen.counts, total))
+    by_chance = iid_mean("psi", seen.n, total)
+    if days is not None:
+        limit = distance_limit("psi", value, seen.counts, days.counts, total, level)
+    if days is None or value > limit.threshold:
+        g, g_limit = g_test(_told_apart(known, seen.counts), _told_apart(known, total), level, ordered=number)
+        beyond = g > g_limit
+    else:
+        beyond = False
+    if days is None:
+        # psi is about (1/n + 1/N) G: its limit is where G would be at its own.
+        limit = Limit(
+            mean=by_chance, threshold=value * g_limit / g if g > 0 else g_limit / seen.n, strength=g / g_limit
+        )
+    moved, share = _moved(_told_apart(known, seen.counts), _told_apart(known, total), ordered=number)
+    # Days that differ by more than chance make the size as much less certain.
+    noise = max(limit.mean / by_chance, 1) * share * (1 - share) * (1 / seen.n + 1 / total.sum())
+    reach = TWO_SIDED * float(np.sqrt(noise))
+    least = MIN_MOVED if number else MIN_SHARE
+    alarm = beyond and moved >= least
+    return _statistic(value, limit, moved, (max(moved - reach, 0.0), min(moved + reach, 1.0)), alarm=alarm)
+
+
+def _told_apart(known: FeatureReference, counts: Ints) -> Ints:
+    """The bins a test may tell apart. Where levels are many, some that a sample has not seen turn up by chance in the next,
+    and the reference never has any of them: unseen and other are one.
+    """
+    if known.bins.kind == "category" and known.bins.others != ():
+        return np.append(counts[:-2], counts[-2] + counts[-1])
+    return counts
+
+
+def _moved(window: Ints, total: Ints, *, ordered: bool) -> tuple[float, float]:
+    """The largest change of a bin's share, or of the share up to a border where bins are `ordered`; and that share."""
+    now, then = window / window.sum(), total / total.sum()
+    if ordered:
+        now, then = np.concatenate([now, np.cumsum(now)]), np.concatenate([then, np.cumsum(then)])
+    place = int(np.abs(now - then).argmax())
+    return float(abs(now[place] - then[place])), float(np.clip((now[place] + then[place]) / 2, 0, 1))
+
+
+def _reported(
     method: str, known: FeatureReference, seen: FeatureProfile, days: Tally | None, level: float
 ) -> Statistic:
+    """A distance that goes as the root of psi, with its limit; never an alarm."""
     total = known.tally.total().counts[0]
     value = float(DISTANCES[method](seen.counts, total))
     limit = (
@@ -176,56 +232,78 @@ def _distance(
         if days is None
         else distance_limit(method, value, seen.counts, days.counts, total, level)
     )
-    if known.bins.kind == "category":
-        effect, least = float(DISTANCES["l_infinity"](seen.counts, total)), MIN_SHARE
-    else:
-        effect, least = value, MIN_PSI
-    alarm = method == "psi" and value > limit.threshold and effect >= least
-    return _statistic(value, limit, effect, alarm=alarm)
+    reach = TWO_SIDED * spread(method, limit.mean, total)
+    corrected, low = _above(value, limit.mean), _above(max(value - reach, 0), limit.mean)
+    return _statistic(value, limit, corrected, (low, min(value + reach, 1.0)), alarm=False)
+
+
+def _above(value: float, chance: float) -> float:
+    """Distances of this kind add up in squares."""
+    return float(np.sqrt(max(value**2 - chance**2, 0)))
 
 
 def _location(known: FeatureReference, seen: FeatureProfile, days: Tally | None, level: float) -> Statistic:
-    """z of the window's bent mean among the days' bent means."""
+    """z of the window's bent mean among the days' bent means; without days, the root of its ranks among the rows."""
     variance, total = known.ruler.bent_sd**2, known.tally.total()
     overall = total.bends[0] / STEPS / total.rows[0]
     value = seen.tally.bends[0] / STEPS / seen.n
     if days is None:
-        middle, sd, reach = iid_limit(overall, variance / total.rows[0], variance / seen.n, level)
+        sd = float(np.sqrt(variance / total.rows[0] + variance / seen.n))
+        z, reach = location_root(seen.counts, total.counts[0]), root_limit(level)
     else:
         middle, sd, reach = day_limit(
             days.bends / STEPS / days.rows, variance / days.rows, value, variance / seen.n, level
         )
-    z = float(np.clip((value - middle) / max(sd, 1 / STEPS), -1e6, 1e6))
-    shift = float(np.clip((value - overall) / max(known.ruler.bent_sd, 1 / STEPS), -1e6, 1e6))
+        z = float(np.clip((value - middle) / max(sd, 1 / STEPS), -1e6, 1e6))
+    unit = max(known.ruler.bent_sd, 1 / STEPS)
+    shift, error = (float(np.clip(part / unit, -1e6, 1e6)) for part in (value - overall, TWO_SIDED * sd))
     limit = Limit(mean=0.0, threshold=reach, strength=abs(z) / reach)
-    return _statistic(z, limit, shift, alarm=abs(z) > reach and abs(shift) >= MIN_SHIFT)
+    alarm = abs(z) > reach and abs(shift) >= MIN_SHIFT
+    if alarm and days is not None:
+        alarm = abs(location_root(seen.counts, total.counts[0])) > root_limit(level)
+    return _statistic(z, limit, shift, (shift - error, shift + error), alarm=alarm)
 
 
 def _missing(known: FeatureReference, seen: FeatureProfile, days: Tally | None, level: float) -> Statistic:
-    """The share of missing values against the days' shares; fewer than usual alarm too."""
+    """The share of missing values against the days' shares and by Fisher's exact test; fewer than usual alarm too."""
     rows, total = seen.n + seen.missing, known.tally.total()
-    everything = total.rows[0] + total.missing[0]
-    value, usual, point = seen.missing / rows, total.missing[0] / everything, float(arcsine(seen.missing, rows))
+    missing, everything = int(total.missing[0]), int(total.rows[0] + total.missing[0])
+    value, usual, point = seen.missing / rows, missing / max(everything, 1), float(arcsine(seen.missing, rows))
+    low, high = share_limits(seen.missing, rows, missing, everything, level)
+    beyond = seen.missing <= low or seen.missing >= high
     if days is None:
-        centre = float(arcsine(total.missing[0], everything))
-        middle, sd, reach = iid_limit(centre, 1 / (4 * everything), 1 / (4 * rows), level)
+        sd = float(np.sqrt(1 / (4 * everything) + 1 / (4 * rows)))
+        edges = (low / rows, high / rows)
+        strength = (seen.missing - usual * rows) / max(high - usual * rows, 1e-9)
+        if value < usual:
+            strength = (usual * rows - seen.missing) / max(usual * rows - low, 1e-9)
     else:
         size = days.rows + days.missing
         middle, sd, reach = day_limit(arcsine(days.missing, size), 1 / (4 * size), point, 1 / (4 * rows), level)
-    apart = point - middle
-    alarm = abs(apart) > reach * sd and abs(value - usual) >= MIN_SHARE
+        strength = abs(point - middle) / (reach * sd)
+        beyond = beyond and strength > 1
+        edges = (_share(middle - reach * sd), _share(middle + reach * sd))
+    alarm = beyond and abs(value - usual) >= MIN_SHARE
     # The upper limit is shown, but for an alarm that crossed the lower one.
-    edge = np.clip(middle + (-reach if alarm and apart < 0 else reach) * sd, 0, np.pi / 2)
-    limit = Limit(mean=float(usual), threshold=float(np.sin(edge) ** 2), strength=abs(apart) / (reach * sd))
-    return _statistic(value, limit, value - usual, alarm=alarm)
+    edge = float(np.clip(edges[0] if alarm and value < usual else edges[1], 0, 1))
+    limit = Limit(mean=float(usual), threshold=edge, strength=float(min(max(strength, 0.0), 1e6)))
+    interval = (_share(point - TWO_SIDED * sd) - usual, _share(point + TWO_SIDED * sd) - usual)
+    return _statistic(value, limit, value - usual, interval, alarm=alarm)
 
 
-def _statistic(value: float, limit: Limit, effect: float, *, alarm: bool) -> Statistic:
+def _share(root: float) -> float:
+    """The share whose arcsine root this is."""
+    return float(np.sin(np.clip(root, 0, np.pi / 2)) ** 2)
+
+
+def _statistic(value: float, limit: Limit, effect: float, interval: tuple[float, float], *, alarm: bool) -> Statistic:
     return Statistic(
         value=value,
         threshold=limit.threshold,
         null_mean=limit.mean,
         effect=float(effect),
+        effect_low=float(interval[0]),
+        effect_high=float(interval[1]),
         alarm=bool(alarm),
         strength=limit.strength,
     )
@@ -247,6 +325,7 @@ def _why(known: FeatureReference, seen: FeatureProfile, alarms: Mapping[str, Sta
 def _told(name: str, statistic: Statistic) -> str:
     if name == "missing":
         return f"missing in {statistic.value:.1%} of rows, usually {statistic.null_mean:.1%}"
+    between = f"{statistic.effect_low:+.2f} to {statistic.effect_high:+.2f}"
     if name == "location":
-        return f"shifted by {statistic.effect:+.2f} sd (z {statistic.value:+.1f}, limit {statistic.threshold:.1f})"
-    return f"{name} {statistic.value:.3f}, limit {statistic.threshold:.3f}"
+        return f"shifted by {statistic.effect:+.2f} sd ({between}; z {statistic.value:+.1f}, limit {statistic.threshold:.1f})"
+    return f"{name} {statistic.value:.3f}, limit {statistic.threshold:.3f}; {statistic.effect:.1%} of rows moved"

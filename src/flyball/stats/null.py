@@ -10,7 +10,9 @@ distances   the cube root of psi, the 2/3 power of its root-like kin (js_distanc
 shares      the arcsine root, whose sampling variance is 1/(4n) at any share, 0 and 1 included (Anscombe 1948)
 means       as they are
 
-A window with fewer rows than the days it is compared with is noisier by sampling alone; thresholds widen for that.
+A window with fewer rows than the days it is compared with strays further. How much further cannot be read off whole days:
+rows may share a value by the hour or by the customer, and then half a day holds half as many values. So all of a day's
+variance is taken to grow as its rows get fewer. A window with more rows than a day is not taken to stray less.
 """
 
 from __future__ import annotations
@@ -45,11 +47,7 @@ class Limit:
 def distance_limit(method: str, value: float, window: Ints, blocks: Ints, total: Ints, level: float) -> Limit:
     """The limit of a distance from days: each of `blocks` (k, bins) against all other rows of `total` (bins,)."""
     own = DISTANCES[method](blocks, total - blocks)
-    n, rows = window.sum(), blocks.sum(axis=1)
-    noise = _expected(method, rows, total)
-    # A day's distance is part noise, part the day's own; only noise, at most twice its mean, grows as rows get fewer.
-    growth = np.maximum(_expected(method, n, total) / np.where(noise > 0, noise, np.inf), 1)  # a constant has no noise
-    own = own + (growth - 1) * np.minimum(own, 2 * noise)
+    own = own * _growth(method, own, window, blocks, total)
     power = _POWER[method]
     scaled = own**power
     middle, reach = scaled.mean(), _reach(scaled, level) * scaled.std(ddof=1)
@@ -60,15 +58,32 @@ def distance_limit(method: str, value: float, window: Ints, blocks: Ints, total:
     )
 
 
+def _growth(method: str, own: Floats, window: Ints, blocks: Ints, total: Ints) -> Floats:
+    """What days' distances are multiplied by for a window of another size.
+
+    With fewer rows all of it grows. With more rows sampling noise shrinks, and what days have beyond it stays (its mean
+    and a standard error of it).
+    """
+    power = 1 if method == "psi" else 1 / 2
+    rows, n = blocks.sum(axis=1), window.sum()
+    squared = own ** (1 / power)
+    noise = _expected(method, rows, total) ** (1 / power)
+    beyond = max(float(squared.mean() + squared.std(ddof=1) / np.sqrt(len(rows)) - noise.mean()), 0.0)
+    fewer = np.maximum(rows / n, 1)
+    # The noise of a constant is 0, and so is what it may shrink by.
+    more = (beyond + noise * np.minimum(rows / n, 1)) / np.where(noise > 0, beyond + noise, 1)
+    growth: Floats = (fewer * np.where(noise > 0, more, 1)) ** power
+    return growth
+
+
 def iid_distance_limit(method: str, value: float, window: Ints, total: Ints, level: float) -> Limit:
     """The limit of a distance between two samples of independent rows: Pearson's chi-square over the bins in use.
 
-    psi is about (1/n + 1/N) chi-square, js_distance the root of psi / (8 ln 2); ks by Kolmogorov's bound, l_infinity by
-    a normal bound over all bins (Bonferroni).
+    js_distance is about the root of (1/n + 1/N) chi-square / (8 ln 2); ks by Kolmogorov's bound, l_infinity by a normal
+    bound over all bins (Bonferroni).
     """
     n, size = 1 / window.sum() + 1 / total.sum(), max(int(((window + total) > 0).sum()), 2)
     mean, threshold = {
-        "psi": (n * (size - 1), n * chdtri(size - 1, level)),
         "js_distance": tuple(np.sqrt(n * np.array([size - 1, chdtri(size - 1, level)]) / (8 * np.log(2)))),
         "ks": (0.8687 * np.sqrt(n), np.sqrt(-np.log(level / 2) / 2 * n)),
         "l_infinity": tuple(np.sqrt(n * _widest(total)) * np.array([1, ndtri(1 - level / (2 * size))])),
@@ -83,15 +98,10 @@ def day_limit(
 
     `noise`, shape (k,), and `window_noise` are the sampling variances of a day's and the window's value. Two-sided.
     """
-    between = max(values.var(ddof=1) - noise.mean(), 0)
+    between = max(values.var(ddof=1) - noise.mean(), 0) * max(window_noise / max(noise.mean(), 1e-300), 1)
     sd = float(np.sqrt(between + window_noise))
     side = np.copysign(1, value - values.mean())
     return float(values.mean()), sd, _reach(side * values, level / 2)
-
-
-def iid_limit(value: float, noise: float, window_noise: float, level: float) -> tuple[float, float, float]:
-    """The same from the reference's rows taken as independent."""
-    return value, float(np.sqrt(noise + window_noise)), float(ndtri(1 - level / 2))
 
 
 def arcsine(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
@@ -124,6 +134,19 @@ def _skewness(values: Floats) -> float:
 def _strength(distance: float, reach: float) -> float:
     """At most a million, so that it can be written down where the days did not vary at all."""
     return float(np.clip(distance / reach, -1e6, 1e6)) if reach > 0 else (1e6 if distance > 0 else 0.0)
+
+
+def spread(method: str, mean: float, total: Ints) -> float:
+    """About one standard deviation of a root-like distance, given its mean over quiet windows."""
+    freedom = max(int((total > 0).sum()) - 1, 1)
+    # js_distance goes as the root of a chi-square, whose sd is half a unit whatever its size; a difference of shares at
+    # the middle has sd 1/2 where Kolmogorov's mean is 0.8687; l_infinity's mean is set to one standard deviation.
+    return mean * {"js_distance": float(freedom**-0.5), "ks": 0.5 / 0.8687, "l_infinity": 1.0}[method]
+
+
+def iid_mean(method: str, n: int, total: Ints) -> float:
+    """The mean of a distance between samples of n and of `total`'s rows, if all were independent."""
+    return float(_expected(method, 1 / (1 / n + 1 / total.sum()), total))
 
 
 def _expected(method: str, rows: npt.ArrayLike, total: Ints) -> Floats:

@@ -7,7 +7,7 @@ count or an integer sum, so the profiles of parts add up to the profile of the w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flyball.errors import Corrupt, Mistake
-from flyball.stats.bins import Bins, Codes, as_levels, as_numbers, category_bins, number_bins
-from flyball.stats.tally import Ints, Ruler, Tally, fit_ruler, tally_of
+from flyball.stats.bins import Bins, Coded, Codes, as_levels, as_numbers, category_bins, number_bins
+from flyball.stats.tally import Ints, Ruler, Tally, fit_ruler, tally_of, tally_window
 
 #: Column name under which the model's own score is profiled beside its features.
 SCORE = "(score)"
@@ -125,17 +125,32 @@ def fit_reference(
     )
 
 
-def profile_window(reference: Reference, columns: Mapping[str, npt.ArrayLike]) -> WindowProfile:
-    """Count a window's rows into the reference's bins. A feature that is not among `columns` is missing in every row."""
+def profile_window(
+    reference: Reference,
+    columns: Mapping[str, npt.ArrayLike | Coded],
+    *,
+    apply: Callable[..., Iterable[Tally]] = map,
+) -> WindowProfile:
+    """Count a window's rows into the reference's bins. A feature that is not among `columns` is missing in every row.
+
+    A million numbers take about 40 ms. `apply` may be the `map` of a thread pool: features are counted apart, mostly
+    without the interpreter's lock.
+    """
     rows = _common_length(columns)
-    index = np.zeros(rows, dtype=np.int64)
-    features = {}
-    for name, known in reference.features.items():
-        column = columns.get(name)
+
+    def count(known: FeatureReference) -> Tally:
+        column = columns.get(known.name)
         if column is None:
-            column = np.full(rows, np.nan if known.bins.kind == "number" else "", dtype=object)
-        tally = tally_of(known.bins, known.ruler, column, index, 1)
-        features[name] = FeatureProfile(name=name, bins=known.bins, ruler=known.ruler, tally=tally)
+            column = (
+                Coded(codes=np.full(rows, -1), levels=()) if known.bins.kind == "category" else np.full(rows, np.nan)
+            )
+        return tally_window(known.bins, known.ruler, column)
+
+    tallies = apply(count, reference.features.values())
+    features = {
+        name: FeatureProfile(name=name, bins=known.bins, ruler=known.ruler, tally=tally)
+        for (name, known), tally in zip(reference.features.items(), tallies, strict=True)
+    }
     return WindowProfile(rows=rows, features=features)
 
 
@@ -175,8 +190,8 @@ def reference_from_bytes(content: bytes) -> Reference:
         raise Corrupt(f"profile cannot be read: {error!r}; make the version again") from error
 
 
-def _common_length(columns: Mapping[str, npt.ArrayLike]) -> int:
-    lengths = {name: len(np.asarray(column)) for name, column in columns.items()}
+def _common_length(columns: Mapping[str, npt.ArrayLike | Coded]) -> int:
+    lengths = {name: len(column) for name, column in columns.items()}  # type: ignore[arg-type]
     if len(set(lengths.values())) > 1:
         raise Mistake(f"columns differ in length: {lengths}; a profile needs one row per value")
     return next(iter(lengths.values()), 0)

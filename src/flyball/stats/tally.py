@@ -6,11 +6,23 @@ Everything kept is a count or an integer sum, so the tallies of parts add up to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flyball.stats.bins import MISSING, Bins, Codes, as_levels, as_numbers, category_codes, number_codes, quantiles
+from flyball.stats.bins import (
+    MISSING,
+    Bins,
+    Coded,
+    Codes,
+    as_levels,
+    as_numbers,
+    category_codes,
+    coded_bins,
+    number_codes,
+    quantiles,
+)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -21,6 +33,10 @@ STEPS = 2**20
 BEND = 3.0
 #: Single values enter the mean at most this many standard deviations from the reference's mean.
 MEAN_CLIP = 1024.0
+#: Interquartile ranges from the median at which `bent` ends, so that its square is a float32: a bent value of 42.
+BENT_END = 1e18
+#: Rows that are counted at once: they stay in the processor's cache.
+CHUNK = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +60,17 @@ class Ruler:
         """(x - mean) / unit, values far out brought in to MEAN_CLIP."""
         return np.clip((values.astype(np.float64) - self.mean) / self.unit, -MEAN_CLIP * STEPS, MEAN_CLIP * STEPS)
 
-    def bent(self, values: npt.NDArray[np.float32]) -> Floats:
+    def bent(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """asinh((x - median) / (BEND * spread)): straight near the middle, logarithmic far out.
 
         Its mean moves with any shift, however far (it has no ceiling), yet a few huge values cannot make it jump.
         """
-        bent: Floats = np.arcsinh((values.astype(np.float64) - self.median) / (BEND * self.spread))
+        # asinh x = sign x * log(|x| + sqrt(x * x + 1)), in float32: seven times as fast as arcsinh, and as precise as the
+        # steps in which it is kept.
+        with np.errstate(over="ignore"):
+            apart = (values - np.float32(self.median)) / np.float32(BEND * self.spread)
+        size = np.minimum(np.abs(apart), np.float32(BENT_END))
+        bent: npt.NDArray[np.float32] = np.copysign(np.log(size + np.sqrt(size * size + np.float32(1))), apart)
         return bent
 
 
@@ -98,21 +119,22 @@ def fit_ruler(ordered: npt.NDArray[np.float32]) -> Ruler:
     if ordered[0] == ordered[-1]:
         mean, sd = median, 0.0
     straight = Ruler(mean=mean, sd=sd, median=median, spread=(high - low) or sd or 1.0)
-    bent_sd = float(straight.bent(ordered).std())
+    bent_sd = float(straight.bent(ordered).std(dtype=np.float64))
     return Ruler(mean=mean, sd=sd, median=median, spread=straight.spread, bent_sd=bent_sd)
 
 
-def tally_of(bins: Bins, ruler: Ruler, column: npt.ArrayLike, index: Codes, blocks: int) -> Tally:
+def tally_of(bins: Bins, ruler: Ruler, column: npt.ArrayLike | Coded, index: Codes, blocks: int) -> Tally:
     """Count a column of shape (n,) whose row i belongs to block `index[i]` of `blocks`."""
     if bins.kind == "category":
-        codes = category_codes(bins, as_levels(column))
+        codes = coded_bins(bins, column) if isinstance(column, Coded) else category_codes(bins, as_levels(column))
         deviations = bends = np.zeros(blocks, dtype=np.int64)
     else:
+        assert not isinstance(column, Coded), "a number is not coded"
         values = as_numbers(column)
         codes = number_codes(bins, values)
         finite, where = values[codes != MISSING], index[codes != MISSING]
         deviations = _integer_sums(ruler.steps(finite), where, blocks)
-        bends = _integer_sums(ruler.bent(finite) * STEPS, where, blocks)
+        bends = _integer_sums(ruler.bent(finite) * np.float32(STEPS), where, blocks)
     present = codes != MISSING
     cells = index[present] * bins.size + codes[present]
     return Tally(
@@ -123,5 +145,34 @@ def tally_of(bins: Bins, ruler: Ruler, column: npt.ArrayLike, index: Codes, bloc
     )
 
 
-def _integer_sums(values: Floats, index: Codes, blocks: int) -> Ints:
+def tally_window(bins: Bins, ruler: Ruler, column: npt.ArrayLike | Coded) -> Tally:
+    """The same of rows that are all of one block, for a number by sorting: several times as fast, and equal."""
+    if bins.kind == "category" or isinstance(column, Coded):
+        return tally_of(bins, ruler, column, np.zeros(len(column), dtype=np.int64), 1)  # type: ignore[arg-type]
+    values = as_numbers(column)
+    edges = np.asarray(bins.edges, dtype=np.float32)
+    counts, missing, deviations, bends = np.zeros(bins.size, dtype=np.int64), 0, 0, 0
+    for start in range(0, len(values), CHUNK):
+        chunk = values[start : start + CHUNK]
+        finite = np.isfinite(chunk)
+        if not finite.all():
+            chunk = chunk[finite]
+        missing += len(finite) - len(chunk)
+        chunk = np.sort(chunk)
+        # Rows at or above each border, then between two; those on the last border belong below it.
+        at_or_above = len(chunk) - np.searchsorted(chunk, edges, side="left")
+        counts -= np.diff(at_or_above, prepend=len(chunk), append=0)
+        on_last = int(at_or_above[-1]) - (len(chunk) - int(np.searchsorted(chunk, edges[-1], side="right")))
+        counts[-2:] += np.array([on_last, -on_last])
+        deviations += int(np.rint(ruler.steps(chunk)).sum())
+        bends += int(np.rint(ruler.bent(chunk) * np.float32(STEPS)).sum(dtype=np.float64))
+    return Tally(
+        counts=counts[None, :],
+        missing=np.array([missing], dtype=np.int64),
+        deviations=np.array([deviations], dtype=np.int64),
+        bends=np.array([bends], dtype=np.int64),
+    )
+
+
+def _integer_sums(values: npt.NDArray[np.floating[Any]], index: Codes, blocks: int) -> Ints:
     return np.bincount(index, weights=np.rint(values), minlength=blocks).astype(np.int64)

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.spatial import distance
 from sklearn import metrics as sk
 
-from flyball.stats.distances import js_distance, js_divergence, ks, normed_wasserstein
+from flyball.stats.distances import chi_square, js_distance, js_divergence, ks, normed_wasserstein
 from flyball.stats.metrics import compute
 
 HALF = np.array([50, 50])
@@ -59,3 +59,10 @@ def test_multiclass_metrics_agree_with_scikit_learn() -> None:
     assert compute("macro_f1", "multiclass", y, score) == pytest.approx(sk.f1_score(y, answer, average="macro"))
     assert compute("accuracy", "multiclass", y, score) == pytest.approx(sk.accuracy_score(y, answer))
     assert compute("log_loss", "multiclass", y, score) == pytest.approx(sk.log_loss(y, score, labels=range(5)))
+
+
+def test_chi_square_is_scipys() -> None:
+    """Two samples of unequal size; a bin that neither has counts for nothing."""
+    window, reference = np.array([12, 30, 8, 0]), np.array([500, 400, 100, 0])
+    expected = stats.chi2_contingency(np.stack([window, reference])[:, :3], correction=False).statistic
+    assert chi_square(window, reference) == pytest.approx(expected)

@@ -85,6 +85,43 @@ def test_a_level_that_doubles_its_share_is_found() -> None:
     assert found.features[0].statistics["psi"].effect == pytest.approx(0.1, abs=0.005)
 
 
+def test_one_row_of_an_unseen_level_among_five_thousand_is_no_drift() -> None:
+    """A typo of one caller moves 0.02 % of the rows."""
+    rng = np.random.default_rng(12)
+    reference = learn([levels(rng, 0.1) for _ in range(DAYS)])
+    day = np.concatenate([levels(rng, 0.1)["c"] for _ in range(5)])
+    day[0] = "tpyo"
+    assert verdict_on(reference, {"c": day}).verdict == "steady"
+
+
+@pytest.mark.parametrize("by_day", [True, False])
+def test_a_share_that_grows_from_ten_to_thirteen_per_cent_is_found(by_day: bool) -> None:
+    """650 of 5,000 rows: seven standard errors, though psi is only 0.009."""
+    rng = np.random.default_rng(13)
+    reference = learn([levels(rng, 0.1) for _ in range(DAYS)], by_day=by_day)
+    found = verdict_on(reference, {"c": np.repeat(np.array(["rare", "usual"], dtype=object), [650, 4_350])})
+    psi = found.features[0].statistics["psi"]
+    assert found.verdict == "drift"
+    assert psi.effect_low < 0.03 < psi.effect_high
+
+
+@pytest.mark.parametrize("rows", [50, 500, 5_000])
+def test_a_quiet_column_of_a_thousand_levels_is_steady_in_windows_of_any_size(rows: int) -> None:
+    """Fixed limits alarm on such a column, and are valid for one size of window only."""
+    rng = np.random.default_rng(14)
+    names = np.array([f"level {number}" for number in range(1_000)], dtype=object)
+    reference = learn([{"c": rng.choice(names, 10_000)}], by_day=False)
+    assert verdict_on(reference, {"c": rng.choice(names, rows)}).verdict == "steady"
+
+
+def test_a_tail_ten_times_as_heavy_is_found() -> None:
+    """Nearly all rows lie in the first of equal-width bins, before and after."""
+    rng = np.random.default_rng(15)
+    reference = learn([{"x": rng.pareto(1.5, ROWS)} for _ in range(DAYS)])
+    assert verdict_on(reference, {"x": rng.pareto(1.5, ROWS)}).verdict == "steady"
+    assert verdict_on(reference, {"x": 10 * rng.pareto(1.5, ROWS)}).verdict == "drift"
+
+
 def test_an_unseen_level_is_found_and_told() -> None:
     """One row in ten of a level training never saw."""
     rng = np.random.default_rng(4)
@@ -151,13 +188,16 @@ def test_a_constant_that_becomes_another_alarms() -> None:
         assert verdict_on(reference, {"x": np.full(ROWS, other)}).verdict == "drift"
 
 
-def test_a_difference_too_small_to_matter_is_quiet_however_certain() -> None:
-    """A shift of 0.1 sd in a million rows is 100 standard errors, and nothing to act on."""
+@pytest.mark.parametrize(("shift", "verdict"), [(0.03, "steady"), (0.1, "drift")])
+def test_a_difference_too_small_to_matter_is_quiet_however_certain(shift: float, verdict: str) -> None:
+    """0.03 sd in 100,000 rows are 9 standard errors, and nothing to act on; 0.1 sd are."""
     rng = np.random.default_rng(9)
-    reference = learn([{"x": rng.normal(size=10_000)} for _ in range(DAYS)])
-    found = verdict_on(reference, {"x": rng.normal(0.1, 1, 1_000_000)})
-    assert found.verdict == "steady"
-    assert found.features[0].statistics["location"].strength > 1
+    reference = learn([{"x": rng.normal(size=2_000)} for _ in range(DAYS)])
+    found = verdict_on(reference, {"x": rng.normal(shift, 1, 100_000)})
+    location = found.features[0].statistics["location"]
+    assert found.verdict == verdict
+    assert location.strength > 1
+    assert location.effect_low < shift < location.effect_high
 
 
 @pytest.mark.parametrize("rows", [0, 1, 49])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flyball.errors import Corrupt, Mistake
+from flyball.stats.bins import Coded
 from flyball.stats.profile import (
     MAX_BLOCKS,
     Reference,
@@ -19,6 +20,7 @@ from flyball.stats.profile import (
     reference_bytes,
     reference_from_bytes,
 )
+from flyball.stats.tally import CHUNK, tally_of, tally_window
 
 RNG_ROWS = 1_000
 
@@ -189,3 +191,31 @@ def test_a_window_of_a_thousand_rows_is_profiled_in_milliseconds() -> None:
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(10)) < 0.025
+
+
+def test_categories_by_code_are_counted_as_their_texts() -> None:
+    """A level that is in the list and in no row counts for nothing; a negative code is missing."""
+    reference = fitted(["a", "b", "a"], "category")
+    coded = windowed(reference, Coded(codes=np.array([1, 0, -1, 2]), levels=("a", "b", "new", "idle"))).features["x"]
+    told = windowed(reference, ["b", "a", None, "new"]).features["x"]
+    assert (coded.counts.tolist(), coded.missing) == (told.counts.tolist(), told.missing) == ([1, 1, 0, 1], 1)
+
+
+def test_text_in_a_column_of_numbers_is_missing() -> None:
+    """One bad value neither spoils its neighbours nor raises."""
+    window = windowed(fitted(np.arange(10.0)), ["3", "n/a", 4, None]).features["x"]
+    assert (window.n, window.missing) == (2, 2)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_window_counted_by_sorting_is_the_same_block_counted_row_by_row(ties: bool) -> None:
+    """Frequent ends, both ends crossed, nan and infinity, more rows than are counted at once."""
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=CHUNK + 100).astype(np.float32)
+    values = np.round(np.clip(values, -1, 1)) if ties else values
+    known = fitted(values).features["x"]
+    rows = np.append(values, np.array([9, -9, 1, math.nan, math.inf, 1e38], dtype=np.float32))
+    one = tally_of(known.bins, known.ruler, rows, np.zeros(len(rows), dtype=np.int64), 1)
+    other = tally_window(known.bins, known.ruler, rows)
+    for part in ("counts", "missing", "deviations", "bends"):
+        assert getattr(one, part).tolist() == getattr(other, part).tolist()
