@@ -67,10 +67,20 @@ def head(source: Transaction | Database) -> str | None:
     return f"{row['id']}:{row['digest']}" if row and row["digest"] else None
 
 
-def verify(database: Database, heads: Iterable[str] = ()) -> Verified:
-    """Look at every entry, at the rows it tells of, and for every head kept elsewhere or given in `heads` (`number:digest`)."""
+def verify(database: Database, heads: Iterable[str] = (), witnesses: Mapping[str, str] | None = None) -> Verified:
+    """Look at every entry, at the rows it tells of, and for every head that is kept in other tables, that a witness outside
+    the database keeps (`witnesses`: head -> where, as `is kept with MLflow's late`) or that is given in `heads`.
+
+    Heads are written `number:digest`; raises Mistake for one given that is none.
+    """
+    given = tuple(heads)
+    for text in given:
+        if _HEAD.fullmatch(text) is None:
+            raise Mistake(
+                f"{text!r} is no head of an audit; it is written NUMBER:DIGEST, as `flyball audit verify` ends"
+            )
     rows = [dict(row) for row in database.all(f"{_SELECT} ORDER BY id")]
-    wanted = {**_kept(database), **dict.fromkeys(heads, "was given")}
+    wanted = {**_kept(database), **(witnesses or {}), **dict.fromkeys(given, "was given")}
     told = covered.told(rows)
     changed = (Fault(entry=entry, what=what) for entry, what in covered.changed(database, told))
     faults = (*_faults(rows, database), *_missed(rows, wanted), *_cut(rows, database), *changed)
@@ -141,9 +151,8 @@ def _missed(rows: list[dict[str, Any]], wanted: Mapping[str, str]) -> Iterator[F
     for text, where in wanted.items():
         match = _HEAD.fullmatch(text)
         if match is None:
-            raise Mistake(
-                f"{text!r} is no head of an audit; it is written NUMBER:DIGEST, as `flyball audit verify` ends"
-            )
+            yield Fault(entry=last, what=f"has no witness in {text[:80]!r}, which is no head and {where}")
+            continue
         number, digest = int(match[1]), match[2]
         if number > last:
             yield Fault(entry=number, what=f"is missing: the audit ends at #{last}, and a later head {where}")
