@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from flyball.registry import covered
 from flyball.store import Database, Transaction
 
 _FIELDS = ("id", "at", "recorded_at", "who", "act", "model", "was", "becomes", "why", "previous")
+_values = itemgetter(*_FIELDS)
 _SELECT = f"SELECT {', '.join(_FIELDS)}, evidence, digest FROM audit"  # noqa: S608 - names of our own
 _HEAD = re.compile(r"(\d+):([0-9a-f]{64})")
 
@@ -96,7 +98,7 @@ def verify(database: Database, heads: Iterable[str] = (), witnesses: Mapping[str
 def _digest(row: Mapping[str, Any]) -> str:
     # An entry from before there was evidence keeps its digest.
     evidence = () if row["evidence"] is None else (row["evidence"],)
-    return hashlib.sha256(orjson.dumps([*(row[name] for name in _FIELDS), *evidence])).hexdigest()
+    return hashlib.sha256(orjson.dumps([*_values(row), *evidence])).hexdigest()
 
 
 def _unchained(source: Transaction | Database, before: int) -> str:
@@ -136,7 +138,8 @@ def _kept(database: Database) -> dict[str, str]:
     """Every head that is kept with a decision, an alert or an event of the outbox -> where."""
     found: dict[str, str] = {}
     for table in ("decision", "alert"):
-        sql = f"SELECT audit_head, min(id) AS id FROM {table} WHERE audit_head IS NOT NULL GROUP BY audit_head"  # noqa: S608
+        # The first row that keeps a head is the one that is named: it comes last here.
+        sql = f"SELECT audit_head, id FROM {table} WHERE audit_head IS NOT NULL ORDER BY id DESC"  # noqa: S608
         found |= {row["audit_head"]: f"is kept with {table} {row['id']}" for row in database.all(sql)}
     for row in database.all("SELECT id, payload FROM outbox WHERE payload LIKE '%\"audit_head\"%' ORDER BY id DESC"):
         text = orjson.loads(row["payload"]).get("audit_head")
