@@ -11,7 +11,7 @@ import click
 from flyball.cli.options import as_past, at_place, json_option, limit_option
 from flyball.cli.place import Place, open_home
 from flyball.cli.show import cell, fields, minute, put, span, table
-from flyball.errors import Mistake, NotFound
+from flyball.errors import Mistake, NotFound, Unavailable
 from flyball.registry import audit as book
 from flyball.registry import chain, live, names
 from flyball.registry import versions as registry
@@ -118,7 +118,7 @@ def audit(place: Place, act: str, model: str | None, heads: tuple[str, ...], lim
     if act == "verify":
         if model is not None:
             raise Mistake("flyball audit verify --model: the chain is that of all models; leave --model out")
-        _verify(database, heads, as_json=as_json)
+        _verify(place, database, heads, as_json=as_json)
         return
     if heads:
         raise Mistake("--head is for `flyball audit verify`")
@@ -138,16 +138,27 @@ def _gate(entry: book.AuditEntry) -> str | None:
     return f"{entry.gate}, despite it" if entry.evidence.get("despite_gate") else entry.gate
 
 
-def _verify(database: Database, heads: Sequence[str], *, as_json: bool) -> None:
+def _verify(place: Place, database: Database, heads: Sequence[str], *, as_json: bool) -> None:
     """Exit code 1 where anything was done to the audit."""
-    found = chain.verify(database, heads)
+    from flyball.loop.witness import mlflow_heads  # step processes: `--help` does without
+
+    unasked = None
+    with mlflow_heads(place.home, database) as ask:
+        try:
+            witnesses = ask()
+        except Unavailable as error:
+            witnesses, unasked = {}, str(error)
+    found = chain.verify(database, heads, witnesses)
     lines = [f"#{fault.entry} {fault.what}" for fault in found.faults] or [
         f"{found.entries:,} entries, each as it was written, in order; {found.heads:,} heads kept elsewhere are among them, and "
         f"{found.told_of:,} rows of live history and gate decisions are as they tell"
     ]
+    if unasked:
+        lines.append(f"the heads that MLflow keeps were not looked for: {unasked}")
     if found.head and not found.faults:
         lines.append(f"head {found.head}")
-    put({"ok": not found.faults, **plain(found)}, "\n".join(lines), as_json=as_json)
+    document = {"ok": not found.faults, **plain(found), "mlflow_heads": len(witnesses), "mlflow_unasked": unasked}
+    put(document, "\n".join(lines), as_json=as_json)
     if found.faults:
         raise SystemExit(1)
 

@@ -128,7 +128,10 @@ def history(model: str, here: Here) -> Response:
 @router.get("/models/{model}/at", response_model=Deployment, summary="What answered at a time (RFC 3339)")
 def at(model: str, time: str, here: Here) -> Response:
     reads.require_model(here.database, model)
-    found = live_at(here.database, model, _moment(time))
+    asked = _moment(time)
+    if asked > here.clock():
+        raise Mistake(f"time: {time!r} has not come yet; give a time up to now")
+    found = live_at(here.database, model, asked)
     if found is None:
         raise NotFound(f"{model} was not live at {time}; /api/models/{model}/history says when it was")
     return json_answer(found)

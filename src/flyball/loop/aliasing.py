@@ -26,6 +26,9 @@ for _name in (
     import_module(_name)
 configure_mappers()
 
+#: the tag of a registered model that holds the head.
+HEAD = "flyball.audit_head"
+
 
 def project_aliases(
     name: str,
@@ -53,5 +56,11 @@ def project_aliases(
         if stage is not None and version.tags.get("flyball.stage") != stage:
             client.set_model_version_tag(name, version.version, "flyball.stage", stage)
     if head:
-        client.set_registered_model_tag(name, "flyball.audit_head", head)
+        client.set_registered_model_tag(name, HEAD, head)
     return {"aliases": ours}
+
+
+def kept_heads(models: list[str], uri: str) -> dict[str, str]:
+    """Model -> the audit's head that MLflow keeps with it; without those it keeps none with, or does not know."""
+    known = {item.name: item.tags for item in MlflowClient(uri, uri).search_registered_models() if item.name in models}
+    return {name: tags[HEAD] for name, tags in sorted(known.items()) if HEAD in tags}

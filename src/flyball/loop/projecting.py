@@ -9,12 +9,14 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any, cast
 
 from flyball.errors import FlyballError, Unavailable
 from flyball.loop.site import tracking_uri
+from flyball.pipeline.artifact import load
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.step import ModelNames, RunContext, Window
 from flyball.pipeline.task import Task
@@ -100,7 +102,28 @@ def project(
     now: datetime,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """In a step process, because MLflow is imported there."""
+    """Make MLflow say what the database says, whole. Raises Unavailable."""
+    stages = {str(item.number): item.stage for item in versions(database, model)}
+    deleted = sorted({name for event in waiting(database, model) for name in event.payload.get("deleted", ())})
+    told = {"stages": stages, "free": names.numbers(database, model), "deleted": deleted, "head": chain.head(database)}
+    constants = {"name": model, "uri": uri, **told}
+    try:
+        ask_mlflow(home, workers, "project_aliases", constants, log=model, now=now, timeout_s=timeout_s)
+    except Unavailable as error:
+        raise Unavailable(f"MLflow's aliases could not be set: {error}") from error
+
+
+def ask_mlflow(
+    home: Home,
+    workers: StepWorkers,
+    function: str,
+    constants: Mapping[str, Any],
+    *,
+    log: str,
+    now: datetime,
+    timeout_s: float,
+) -> Mapping[str, Any]:
+    """What a function of `loop.aliasing` answers, in a step process, because MLflow is imported there. Raises Unavailable."""
     folder = home.runs / f".aliases-{new_id()}"
     context = RunContext(
         id="aliases",
@@ -113,25 +136,23 @@ def project(
         params={},
         seed=0,
     )
-    stages = {str(item.number): item.stage for item in versions(database, model)}
-    deleted = sorted({name for event in waiting(database, model) for name in event.payload.get("deleted", ())})
-    told = {"stages": stages, "free": names.numbers(database, model), "deleted": deleted}
     task = Task(
         name="aliases",
-        target="flyball.loop.aliasing:project_aliases",
+        target=f"{LIGHT}:{function}",
         inputs={},
         given=(),
-        constants={"name": model, "uri": uri, **told, "head": chain.head(database)},
+        constants=constants,
         context=context,
-        log=home.runs / f"{model}.aliases.log",
+        log=home.runs / f"{log}.aliases.log",
     )
     folder.mkdir(parents=True)
     try:
         outcome = workers.run(task, timeout_s=timeout_s)
+        if outcome.artifact is None:
+            raise Unavailable(str(outcome.error))
+        return cast(Mapping[str, Any], load(outcome.artifact, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if outcome.error is not None:
-        raise Unavailable(f"MLflow's aliases could not be set: {outcome.error}")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from flyball.registry import covered
 from flyball.store import Database, Transaction
 
 _FIELDS = ("id", "at", "recorded_at", "who", "act", "model", "was", "becomes", "why", "previous")
+_values = itemgetter(*_FIELDS)
 _SELECT = f"SELECT {', '.join(_FIELDS)}, evidence, digest FROM audit"  # noqa: S608 - names of our own
 _HEAD = re.compile(r"(\d+):([0-9a-f]{64})")
 
@@ -67,10 +69,20 @@ def head(source: Transaction | Database) -> str | None:
     return f"{row['id']}:{row['digest']}" if row and row["digest"] else None
 
 
-def verify(database: Database, heads: Iterable[str] = ()) -> Verified:
-    """Look at every entry, at the rows it tells of, and for every head kept elsewhere or given in `heads` (`number:digest`)."""
+def verify(database: Database, heads: Iterable[str] = (), witnesses: Mapping[str, str] | None = None) -> Verified:
+    """Look at every entry, at the rows it tells of, and for every head that is kept in other tables, that a witness outside
+    the database keeps (`witnesses`: head -> where, as `is kept with MLflow's late`) or that is given in `heads`.
+
+    Heads are written `number:digest`; raises Mistake for one given that is none.
+    """
+    given = tuple(heads)
+    for text in given:
+        if _HEAD.fullmatch(text) is None:
+            raise Mistake(
+                f"{text!r} is no head of an audit; it is written NUMBER:DIGEST, as `flyball audit verify` ends"
+            )
     rows = [dict(row) for row in database.all(f"{_SELECT} ORDER BY id")]
-    wanted = {**_kept(database), **dict.fromkeys(heads, "was given")}
+    wanted = {**_kept(database), **(witnesses or {}), **dict.fromkeys(given, "was given")}
     told = covered.told(rows)
     changed = (Fault(entry=entry, what=what) for entry, what in covered.changed(database, told))
     faults = (*_faults(rows, database), *_missed(rows, wanted), *_cut(rows, database), *changed)
@@ -86,7 +98,7 @@ def verify(database: Database, heads: Iterable[str] = ()) -> Verified:
 def _digest(row: Mapping[str, Any]) -> str:
     # An entry from before there was evidence keeps its digest.
     evidence = () if row["evidence"] is None else (row["evidence"],)
-    return hashlib.sha256(orjson.dumps([*(row[name] for name in _FIELDS), *evidence])).hexdigest()
+    return hashlib.sha256(orjson.dumps([*_values(row), *evidence])).hexdigest()
 
 
 def _unchained(source: Transaction | Database, before: int) -> str:
@@ -126,7 +138,8 @@ def _kept(database: Database) -> dict[str, str]:
     """Every head that is kept with a decision, an alert or an event of the outbox -> where."""
     found: dict[str, str] = {}
     for table in ("decision", "alert"):
-        sql = f"SELECT audit_head, min(id) AS id FROM {table} WHERE audit_head IS NOT NULL GROUP BY audit_head"  # noqa: S608
+        # The first row that keeps a head is the one that is named: it comes last here.
+        sql = f"SELECT audit_head, id FROM {table} WHERE audit_head IS NOT NULL ORDER BY id DESC"  # noqa: S608
         found |= {row["audit_head"]: f"is kept with {table} {row['id']}" for row in database.all(sql)}
     for row in database.all("SELECT id, payload FROM outbox WHERE payload LIKE '%\"audit_head\"%' ORDER BY id DESC"):
         text = orjson.loads(row["payload"]).get("audit_head")
@@ -141,9 +154,8 @@ def _missed(rows: list[dict[str, Any]], wanted: Mapping[str, str]) -> Iterator[F
     for text, where in wanted.items():
         match = _HEAD.fullmatch(text)
         if match is None:
-            raise Mistake(
-                f"{text!r} is no head of an audit; it is written NUMBER:DIGEST, as `flyball audit verify` ends"
-            )
+            yield Fault(entry=last, what=f"has no witness in {text[:80]!r}, which is no head and {where}")
+            continue
         number, digest = int(match[1]), match[2]
         if number > last:
             yield Fault(entry=number, what=f"is missing: the audit ends at #{last}, and a later head {where}")

@@ -53,6 +53,8 @@ def told(entries: Iterable[Mapping[str, Any]]) -> list[Told]:
     """What the audit's rows tell of, in their order."""
     found = []
     for entry in entries:
+        if entry["evidence"] is None:
+            continue
         evidence = _evidence(entry["evidence"])
         for name, table, key in (("deployment", "deployment", "generation"), ("gate", "decision", "decision")):
             said = evidence.get(name)
@@ -97,10 +99,10 @@ def _digest(table: str, row: Row) -> str:
     return hashlib.sha256(orjson.dumps([row[name] for name in _TABLES[table]])).hexdigest()
 
 
-def _evidence(text: str | None) -> Mapping[str, Any]:
+def _evidence(text: str) -> Mapping[str, Any]:
     """An entry that was tampered with is found by its own digest; what it tells of is then nobody's word."""
     try:
-        found = orjson.loads(text or "{}")
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -126,6 +126,7 @@ def test_at_answers_for_a_time(visit: Visit) -> None:
     assert visit.ask("/api/models/churn/at?time=2013-03-31T05:00:00+00:00").json["live"] == 2
     assert visit.ask("/api/models/churn/at?time=2013-01-01").status == 404
     assert visit.ask("/api/models/churn/at?time=yesterday").status == 422
+    assert visit.ask("/api/models/churn/at?time=2999-01-01").status == 422  # nobody knows what will answer then
     assert visit.ask("/api/models/churn/at").status == 422
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from flyball.loop import projecting, release
@@ -132,3 +134,31 @@ def test_with_a_loop_mlflow_follows_within_two_seconds(two: Site) -> None:
     assert sorted(took)[1] < 2, took  # the first may wait for MLflow's import, another for whoever shares the machine
     with closing(two.database):
         assert chain.verify(two.database).faults == ()
+
+
+def test_an_audit_cut_short_is_found_by_the_head_that_mlflow_keeps(two: Site) -> None:
+    """Whoever cuts off an end, and every trace of it in our own database, is told on by the witness outside; while MLflow is
+    away the command says that it did not look there.
+    """
+    assert flyball(two, "promote", "late@1", "--why", "by hand").returncode == 0
+    whole = flyball(two, "audit", "verify", "--json")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert orjson.loads(whole.stdout)["mlflow_heads"] == 1
+    last = two.database.last_number("audit")
+    assert last is not None
+    with closing(sqlite3.connect(two.home.database)) as cut, cut:
+        cut.executescript(
+            f"DELETE FROM deployment WHERE generation = (SELECT max(generation) FROM deployment);"
+            f"DELETE FROM decision WHERE audit_head LIKE '{last}:%' OR kind = 'act';"
+            f"DELETE FROM outbox WHERE payload LIKE '%\"{last}:%';"
+            f"DELETE FROM audit WHERE id = {last};"
+            f"UPDATE sqlite_sequence SET seq = {last - 1} WHERE name = 'audit';"
+        )
+    away = flyball(two, "audit", "verify", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert (away.returncode, "the heads that MLflow keeps were not looked for" in away.stdout) == (0, True), away.stdout
+    found = flyball(two, "audit", "verify")
+    assert found.returncode == 1
+    assert (
+        f"#{last} is missing: the audit ends at #{last - 1}, and a later head is kept with MLflow's late"
+        in found.stdout
+    )

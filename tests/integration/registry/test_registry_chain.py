@@ -135,6 +135,21 @@ def test_what_a_person_did_cannot_be_cut_off(database: Database, counted: str) -
     assert found(database) == [(6, "is missing: the audit ends at #5, and a later head is kept with decision 1")]
 
 
+def test_a_witness_outside_is_believed_like_a_head_that_was_given(database: Database, counted: str) -> None:
+    """A head that MLflow keeps is missed by its place; a tag that somebody wrote over is said to be no head."""
+    kept = chain.head(database)
+    assert kept is not None
+    told = {kept: "is kept with MLflow's late", "nonsense": "is kept with MLflow's soon"}
+    assert [(item.entry, item.what) for item in chain.verify(database, witnesses=told).faults] == [
+        (5, "has no witness in 'nonsense', which is no head and is kept with MLflow's soon")
+    ]
+    tamper(database, "DELETE FROM audit WHERE id > 3", f"UPDATE {counted} SET seq = 3 WHERE name = 'audit'")
+    del told["nonsense"]
+    assert [(item.entry, item.what) for item in chain.verify(database, witnesses=told).faults] == [
+        (5, "is missing: the audit ends at #3, and a later head is kept with MLflow's late")
+    ]
+
+
 def test_a_head_that_is_none_is_refused(database: Database) -> None:
     """A typing mistake is no evidence."""
     with pytest.raises(Mistake, match="NUMBER:DIGEST"):

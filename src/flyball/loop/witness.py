@@ -1,0 +1,33 @@
+"""The audit's heads that MLflow keeps, a witness outside the database: whoever cut the chain's end off is told on by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from flyball.loop.projecting import ask_mlflow, light_workers
+from flyball.loop.site import tracking_uri
+from flyball.registry.versions import models, versions
+from flyball.store import Database, Home, utcnow
+
+#: how long an auditor waits for MLflow.
+PATIENCE_S = 20.0
+
+
+@contextmanager
+def mlflow_heads(home: Home, database: Database) -> Iterator[Callable[[], Mapping[str, str]]]:
+    """Gives what asks MLflow: head -> where it is kept, none where no version is in MLflow. MLflow is imported beside the
+    caller, in a process of its own. What is given raises Unavailable where MLflow cannot be asked.
+    """
+    tracked = [name for name in models(database) if any(item.lineage.mlflow_run for item in versions(database, name))]
+    if not tracked:
+        yield dict
+        return
+    with light_workers(home) as workers:
+
+        def ask() -> Mapping[str, str]:
+            constants = {"models": tracked, "uri": tracking_uri(home)}
+            kept = ask_mlflow(home, workers, "kept_heads", constants, log="audit", now=utcnow(), timeout_s=PATIENCE_S)
+            return {head: f"is kept with MLflow's {name}" for name, head in kept.items()}
+
+        yield ask
