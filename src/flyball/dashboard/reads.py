@@ -167,7 +167,8 @@ def notable_decisions(database: Database, model: str, *, limit: int) -> tuple[De
 def last_turn(database: Database, model: str) -> Decision | None:
     """The last decision to do or not to do something; what a window looked like is none."""
     row = database.one(
-        f"{_DECISION} WHERE model = :model AND kind NOT IN ('drift', 'performance', 'diagnosis') ORDER BY at DESC, id DESC LIMIT 1",
+        f"{_DECISION} WHERE model = :model AND kind NOT IN ('drift', 'performance', 'diagnosis')"
+        " ORDER BY at DESC, id DESC LIMIT 1",
         model=model,
     )
     return None if row is None else _decision(row)
