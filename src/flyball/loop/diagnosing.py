@@ -94,9 +94,7 @@ def _labels(site: Site, window: Window, number: int, verdict: str, evidence: Map
     earlier = [
         item.evidence["gap"]
         for item in decisions(site.database, site.model, kind="diagnosis", limit=2 * EARLIER)
-        if item.evidence["labels"] == "mature"
-        and item.evidence["version"] == number
-        and item.evidence["gap"] is not None
+        if item.evidence["labels"] == "mature" and item.evidence["gap"] is not None
     ]
     return Labels(
         below=below,

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from flyball.monitor.faults import Broken
 from flyball.stats.drift import DriftVerdict, FeatureVerdict
@@ -38,7 +38,7 @@ Action = Literal["quarantine", "retrain", "watch", "none"]
 COSTLY = 0.01
 #: The smallest gap between the share foretold and the share that came true that matters.
 MIN_GAP = 0.05
-#: Fewer earlier windows than this, and rows are taken as independent.
+#: Fewer earlier windows than this, and nobody knows how far the gap goes by itself.
 MIN_EARLIER = 10
 #: Features named in a sentence.
 NAMED = 3
@@ -66,7 +66,7 @@ class Labels:
     loss: float | None = None
     #: share that came true less share foretold, with its interval if rows were independent; None but for a binary task.
     gap: Estimate | None = None
-    #: the same of earlier windows of this version, any order: how far it goes by itself.
+    #: the same of earlier windows, any order: how far it goes by itself.
     earlier_gaps: Sequence[float] = ()
     #: whether performance estimated without labels is below the promise too: then the inputs explain it. None: unknown.
     estimated_below: bool | None = None
@@ -192,17 +192,16 @@ def _inputs_explain(labels: Labels, features: Sequence[FeatureCost]) -> bool:
 
 
 def _prior_moved(gap: Estimate, earlier: Sequence[float], level: float) -> bool:
-    """Whether the gap is beyond what earlier windows' own gaps, else independent rows, do at this level; and matters.
+    """Whether the gap is beyond what earlier windows' own gaps do at this level, and matters; not before there are enough.
 
-    By the prediction interval for one more value of a normal sample (Student's t), or by the interval's half width.
+    By the prediction interval for one more value of a normal sample (Student's t). Rows of one day move together (a snow
+    storm makes every flight late), so theory for independent rows would cry on most days.
     """
-    if len(earlier) >= MIN_EARLIER:
-        centre, n = fmean(earlier), len(earlier)
-        limit = float(t.ppf(1 - level / 2, n - 1)) * stdev(earlier) * math.sqrt(1 + 1 / n)
-    else:
-        # the interval is one of 95 %
-        centre, limit = 0.0, (gap.high - gap.low) / 2 / 1.96 * float(norm.ppf(1 - level / 2))
-    return abs(gap.value - centre) > limit and abs(gap.value) >= MIN_GAP
+    if len(earlier) < MIN_EARLIER:
+        return False
+    n = len(earlier)
+    limit = float(t.ppf(1 - level / 2, n - 1)) * stdev(earlier) * math.sqrt(1 + 1 / n)
+    return abs(gap.value - fmean(earlier)) > limit and abs(gap.value) >= MIN_GAP
 
 
 def _worth(features: Sequence[FeatureCost]) -> Action:
