@@ -104,7 +104,7 @@ SELECT model, name, count(*) AS open FROM alert WHERE resolved_at IS NULL GROUP 
 
 -- name: an alert was never told
 SELECT alert.id, alert.name FROM alert
-WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.dedup = 'alert:' || model || ':' || name || ':' || id || ':firing');
+WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.dedup = 'alert:' || alert.model || ':' || alert.name || ':' || alert.id || ':firing');
 
 -- name: something waits to be told for ever
 SELECT id, kind, attempts, error FROM outbox WHERE done_at IS NULL;
