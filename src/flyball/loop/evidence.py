@@ -13,6 +13,7 @@ import numpy as np
 from flyball.engine.bundle import MANIFEST, PARITY
 from flyball.engine.check import columns_from_records
 from flyball.engine.session import load_engine
+from flyball.monitor.estimators import ESTIMATE
 from flyball.pipeline.handed import TRAINED
 from flyball.project.rules import Rule
 from flyball.registry import sound
@@ -29,7 +30,7 @@ LATENCY_ROUNDS = 5
 SLICE = "slice "
 
 #: of a bundle's files, those that no engine is loaded from.
-_NOT_LOADED = frozenset({MANIFEST, PARITY, "profile.json"})
+_NOT_LOADED = frozenset({MANIFEST, PARITY, "profile.json", ESTIMATE})
 
 
 def champions(home: Home, champion: Version | None) -> list[dict[str, Any]]:

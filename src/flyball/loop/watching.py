@@ -10,8 +10,9 @@ from typing import Literal
 
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.governor import Signal
+from flyball.loop.performing import keep_performance
 from flyball.loop.site import Site
-from flyball.monitor.watch import pass_over_drift, watch_drift, watch_performance
+from flyball.monitor.watch import pass_over_drift, watch_drift
 from flyball.monitor.windows import Window, due_windows, window_name
 from flyball.registry import live
 from flyball.registry.decisions import decisions
@@ -36,9 +37,7 @@ def watch(site: Site, *, now: datetime) -> None:
     zone = site.project.pipeline.timezone
     for window in due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone)[:MOST_AT_ONCE]:
         _watch_drift(site, window)
-    mature = due_windows(first, _last(site, "performance"), now, settings.window_s, settings.label_delay_s, zone)
-    for window in mature[:MOST_AT_ONCE]:
-        _watch_performance(site, window, now)
+    keep_performance(site.home, site.database, site.project, now=now)
 
 
 def signals(site: Site) -> Iterator[Signal]:
@@ -100,42 +99,6 @@ def _watch_drift(site: Site, window: tuple[datetime, datetime]) -> None:
             end_alert(tx, model=site.model, name="drift", at=window[1], why=f"{site.model}: inputs steady on {day}")
 
 
-def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datetime) -> None:
-    serving = _live_version(site, window[1])
-    if serving is None:
-        return
-    settings = site.project.model
-    verdict = watch_performance(
-        site.database,
-        site.home,
-        model=site.model,
-        task=settings.task,
-        window=window,
-        known_by=now,
-        rule=site.project.retrain.performance,
-        confidence=site.project.gate.confidence,
-        recorded_at=utcnow(),
-        positive=settings.positive,
-    )
-    day = window_name(window)
-    with site.database.write() as tx:
-        if verdict.verdict == "below":
-            open_alert(
-                tx,
-                model=site.model,
-                name="performance",
-                severity="critical",
-                title=f"{site.model}: performance below its promise on {day}: {verdict.reason}; live: v{serving.number}; "
-                f"back: `flyball rollback {site.model}`",
-                evidence={"day": day, "version": serving.number, "reason": verdict.reason},
-                at=window[1],
-            )
-        elif verdict.verdict == "kept":
-            end_alert(
-                tx, model=site.model, name="performance", at=window[1], why=f"{site.model}: promise kept on {day}"
-            )
-
-
 def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
     """The sentence the day's verdict was recorded with."""
     found = decisions(site.database, site.model, kind=kind, subject=day, limit=1)
@@ -143,9 +106,9 @@ def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
 
 
 def _newest(site: Site, kind: str, verdict: str) -> list[Window]:
-    """The newest windows of a kind that have this verdict."""
+    """Of the newest mature windows of a kind those that have this verdict."""
     rows = site.database.all(
-        'SELECT start, ends, verdict FROM "window" WHERE model = :model AND kind = :kind'
+        'SELECT start, ends, verdict FROM "window" WHERE model = :model AND kind = :kind AND mature = 1'
         " ORDER BY start DESC LIMIT :recent",
         model=site.model,
         kind=kind,
