@@ -100,7 +100,7 @@ def watch_performance(
     usable = {number: found for number, found in estimators.items() if not isinstance(found, str)}
     guessed = measure_without_labels(scored, usable, confidence=question.confidence, slices=question.slices)
     verdict = replace(verdict, estimated=_own(guessed, verdict.version, question.primary))
-    business = _business(home, question, window, known_by)
+    business = _business(home, question, window, known_by) if scored.num_rows else []
     own = estimators.get(verdict.version) if verdict.version is not None else None
     evidence = _evidence(question, verdict, known_by) | {
         "too_late": too_late,

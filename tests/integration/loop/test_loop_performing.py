@@ -58,6 +58,7 @@ class World:
         (folder / "flyball.toml").write_text(SETTINGS)
         self.project: Project = load_project(folder)
         self.told = 0
+        self.segment = Segment(self.home.journal, "test")
         with self.database.write() as tx:
             deployment = Deployment(
                 model="m", generation=0, live=1, bundles={1: ("b", "d")}, shadow=(), columns={}, at=START
@@ -98,9 +99,7 @@ class World:
         self.append(encode_outcomes(model="m", received_at=stamp(received_at), outcomes=[outcome]))
 
     def append(self, line: bytes) -> None:
-        segment = Segment(self.home.journal, "test")
-        assert segment.append(line)
-        segment.close()
+        assert self.segment.append(line)
 
     def beat(self, now: datetime) -> None:
         carry(self.home, self.database, now=now)
@@ -122,6 +121,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
+    made.segment.close()
     made.database.close()
 
 
@@ -158,6 +158,7 @@ def offline(rows: list[dict[str, Any]], last: dict[str, float | None]) -> dict[A
     return found
 
 
+@pytest.mark.slow
 def test_after_random_delays_the_figures_are_those_of_an_offline_recomputation(world: World) -> None:
     """Up to 30 days late, doubled, corrected, withdrawn, by id or key, some predictions two days late; exactly equal."""
     random = np.random.default_rng(11)
@@ -222,6 +223,7 @@ def test_an_immature_window_is_shown_and_does_not_alarm(tmp_path: Path) -> None:
     world.beat(START + 8 * DAY)
     assert world.window(START)["verdict"] == "below"
     assert [item.name for item in alerts(world.database, open_only=True)] == ["performance"]
+    world.segment.close()
     world.database.close()
 
 
