@@ -9,14 +9,16 @@ from typing import Any, get_args
 import click
 
 from flyball.cli.options import as_time, at_place, json_option, limit_option
-from flyball.cli.place import Place, open_home
-from flyball.cli.show import interval, put, table
+from flyball.cli.place import Place, open_home, project_of
+from flyball.cli.show import interval, progress, put, table
+from flyball.dashboard.performances import PerformanceRow, performance_rows
 from flyball.dashboard.reads import alerts as read_alerts
-from flyball.dashboard.reads import daily_metrics, require_model, windows
+from flyball.dashboard.reads import daily_metrics, primary_metric, require_model, windows
 from flyball.dashboard.records import DayMetric, Window
 from flyball.registry.codec import plain
 from flyball.registry.decisions import Decision, Kind
 from flyball.registry.decisions import decisions as read_decisions
+from flyball.store import Database, utcnow
 
 Metrics = Mapping[str, Sequence[DayMetric]]
 
@@ -28,28 +30,50 @@ DEEPEST = 100_000
 @click.argument("model")
 @click.option("--date", "day", metavar="D", callback=as_time, help="This day's windows, feature by feature.")
 @click.option("--drift", "kind", flag_value="drift", help="Drift windows only.")
-@click.option("--performance", "kind", flag_value="performance", help="Performance windows only.")
+@click.option("--performance", "kind", flag_value="performance", help="Performance: by version, variant and slice.")
+@click.option("--backfill", is_flag=True, help="First judge every closed window again, by all outcomes known now.")
+@click.option("--since", metavar="D", callback=as_time, help="With --backfill: windows from then on only.")
 @limit_option
 @at_place
 @json_option
-def monitor(place: Place, model: str, day: datetime | None, kind: str | None, limit: int, as_json: bool) -> None:
-    """The windows of MODEL that were judged: how far its inputs have moved, and whether it is still right."""
+def monitor(
+    place: Place,
+    model: str,
+    day: datetime | None,
+    kind: str | None,
+    backfill: bool,
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """The windows of MODEL that were judged: how far its inputs have moved, and whether it is still right.
+
+    Figures of a window whose labels may still come are shown as immature: they neither alarm nor gate.
+    """
+    if since is not None and not backfill:
+        raise click.UsageError("--since goes with --backfill")
     database = open_home(place)
     require_model(database, model)
+    if backfill:
+        _backfill(place, database, model, since)
     found = windows(database, model, kind=kind, limit=limit if day is None else DEEPEST)
     if day is not None:
         found = tuple(item for item in found if item.day == day.date())
     metrics = daily_metrics(database, model)
+    document = {"model": model, "windows": [{**plain(item), "metrics": _metrics(item, metrics)} for item in found]}
+    if kind == "performance" and day is None:
+        rows = performance_rows(database, model, metric=primary_metric(database, model), limit=limit)
+        put({**document, "performance": [plain(item) for item in rows]}, render_performance(rows), as_json=as_json)
+        return
     subject = day.date().isoformat() if day is not None else None
     diagnosed = read_decisions(database, model, kind="diagnosis", subject=subject, limit=2 * limit)
-    document = {
-        "model": model,
-        "windows": [{**plain(item), "metrics": _metrics(item, metrics)} for item in found],
-        "diagnoses": [plain(item) for item in diagnosed],
-    }
     text = render_windows(found, metrics) if day is None else render_day(found, metrics)
     wrong = [item for item in diagnosed if day is not None or item.verdict not in ("nothing", "cannot_judge")]
-    put(document, "\n".join([text, *render_diagnoses(wrong)]), as_json=as_json)
+    put(
+        {**document, "diagnoses": [plain(item) for item in diagnosed]},
+        "\n".join([text, *render_diagnoses(wrong)]),
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -92,6 +116,48 @@ def render_windows(found: Sequence[Window], metrics: Metrics) -> str:
         ],
         empty="no window was judged yet; `flyball up` judges each when it has closed and its labels are due",
     )
+
+
+def render_performance(rows: Sequence[PerformanceRow]) -> str:
+    """A line a day, version, variant, slice and metric, the newest first."""
+    text = table(
+        ("DAY", "VERSION", "VARIANT", "SLICE", "METRIC", "VALUE", "LABELS", "ROWS", "MATURE", "ESTIMATED"),
+        [
+            (
+                item.day,
+                f"v{item.version}",
+                item.variant,
+                item.slice or "all",
+                item.metric,
+                _ends(item.value, item.low, item.high),
+                item.labels,
+                item.answered,
+                item.mature,
+                _ends(item.estimated, item.estimated_low, item.estimated_high),
+            )
+            for item in rows
+        ],
+        empty="no window was judged yet; `flyball up` judges each when it has closed",
+    )
+    if not any(item.estimated is not None for item in rows):
+        return text
+    return f"{text}\nESTIMATED is made without labels, from what scores meant on held-out rows: it cannot see concept drift."
+
+
+def _ends(value: float | None, low: float | None, high: float | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value:.4g}" if low is None or high is None else interval(value, low, high)
+
+
+def _backfill(place: Place, database: Database, model: str, since: datetime | None) -> None:
+    from flyball.journal.carry import carry  # slow to import, and only needed here
+    from flyball.loop.performing import backfill
+
+    project, now = project_of(database, model), utcnow()
+    carry(place.home, database, now=now)
+    judged = backfill(place.home, database, project, since=since, now=now)
+    progress(f"{len(judged):,} windows of {model} judged again")
 
 
 def render_day(found: Sequence[Window], metrics: Metrics) -> str:

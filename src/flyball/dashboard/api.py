@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from flyball.dashboard import acts, reads, view
 from flyball.dashboard.answers import json_answer
+from flyball.dashboard.performances import PerformanceRow, performance_rows
 from flyball.dashboard.place import Here, Who
 from flyball.dashboard.records import (
     Alert,
@@ -117,6 +118,16 @@ def windows(
 def metrics(model: str, here: Here, metric: str | None = None, days: Limit | None = None) -> Response:
     reads.require_model(here.database, model)
     return json_answer(reads.daily_metrics(here.database, model, metric=metric, days=days))
+
+
+@router.get(
+    "/models/{model}/performance",
+    response_model=list[PerformanceRow],
+    summary="Performance by window, version, variant and slice: measured, mature or not, and estimated without labels",
+)
+def performance(model: str, here: Here, metric: str | None = None, limit: Limit = 100) -> Response:
+    reads.require_model(here.database, model)
+    return json_answer(performance_rows(here.database, model, metric=metric, limit=limit))
 
 
 @router.get("/models/{model}/history", response_model=list[Tenure], summary="What answered when, newest first")

@@ -34,7 +34,9 @@ def primary_metric(database: Database, model: str) -> str | None:
 
     None before any measurement.
     """
-    rows = database.all("SELECT DISTINCT metric FROM metrics_daily WHERE model = :model", model=model)
+    rows = database.all(
+        "SELECT DISTINCT metric FROM metrics_daily WHERE model = :model AND basis = 'label'", model=model
+    )
     measured = {row["metric"] for row in rows}
     directory = projects(database).get(model)
     declared = _declared_metric(directory / "flyball.toml") if directory else None
@@ -52,7 +54,8 @@ def daily_metrics(
         since = (_day(newest["newest"]) - timedelta(days=days - 1)).isoformat()
     rows = database.all(
         "SELECT version, date, metric, value, low, high, rows FROM metrics_daily WHERE model = :model"
-        " AND variant <> 'shadow' AND value IS NOT NULL AND (:metric IS NULL OR metric = :metric)"
+        " AND variant <> 'shadow' AND slice = '' AND basis = 'label' AND value IS NOT NULL"
+        " AND (:metric IS NULL OR metric = :metric)"
         " AND (:since IS NULL OR date >= :since) ORDER BY date, version",
         model=model,
         metric=metric,

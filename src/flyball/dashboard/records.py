@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from flyball.dashboard.performances import PerformanceRow
 from flyball.registry.decisions import Decision
 from flyball.registry.records import RuleResult, Stage, Version
 from flyball.stats.estimate import Estimate
@@ -199,6 +200,8 @@ class ModelPage:
     versions: tuple[VersionRow, ...]
     #: drift windows, oldest first.
     windows: tuple[Window, ...]
+    #: the primary metric and the other outcomes of the newest windows, newest first.
+    measured: tuple[PerformanceRow, ...]
     #: newest first, without those that found all well.
     decisions: tuple[Decision, ...]
     #: newest first.

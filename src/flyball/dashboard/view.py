@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from flyball.dashboard import reads
+from flyball.dashboard.performances import performance_rows
 from flyball.dashboard.records import Fleet, ModelCard, ModelPage, Performance, Tenure, VersionPage, VersionRow
 from flyball.dashboard.traffic import traffic
 from flyball.registry.decisions import Decision, decisions
@@ -21,6 +22,8 @@ from flyball.store import Database, Home
 FLEET_DAYS = 60
 #: decisions on a model's page; the others are one click away.
 PAGE_DECISIONS = 15
+#: lines of the table of newest figures; `flyball monitor MODEL --performance` has the others.
+PAGE_MEASURED = 10
 
 
 def fleet(home: Home, database: Database) -> Fleet:
@@ -72,6 +75,7 @@ def model_page(home: Home, database: Database, model: str) -> ModelPage:
         card=card(home, database, model),
         versions=version_rows(database, model),
         windows=reads.windows(database, model, kind="drift"),
+        measured=performance_rows(database, model, metric=reads.primary_metric(database, model), limit=PAGE_MEASURED),
         decisions=reads.notable_decisions(database, model, limit=PAGE_DECISIONS),
         history=reads.history(database, model),
     )

@@ -22,7 +22,7 @@ from flyball.journal.line import NO_MODEL
 from flyball.store.clock import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from flyball.journal.line import Role
     from flyball.store.home import Home
@@ -67,12 +67,18 @@ latest AS (
   SELECT id, arg_max(
     {{label: number, label_text: value, label_at: coalesce(timestamp, received_at)}}, (received_at, file_row_number)
   ) AS outcome
-  FROM owned GROUP BY id
+  FROM owned {within} GROUP BY id
 )
 SELECT rows.id, rows.timestamp, version, variant, key, prediction, score, features,
   {label} AS label, outcome.label_text AS label_text, outcome.label_at AS label_at
 FROM rows LEFT JOIN latest ON latest.id = rows.id
 """
+
+# An outcome that came true later than this after its prediction does not count.
+_WITHIN = (
+    "JOIN (SELECT id AS asked, min(timestamp) AS answered FROM rows GROUP BY id) ON asked = id"
+    " WHERE coalesce(timestamp, received_at) <= answered + to_microseconds({window_us})"
+)
 
 _POSITIVE = (
     "CASE WHEN outcome.label_text IS NULL THEN NULL"
@@ -138,10 +144,12 @@ def scored(
     known_by: datetime | None = None,
     role: Role = "live",
     positive: str | None = None,
+    window_s: float | None = None,
 ) -> pa.Table:
     """The window's predictions, each with its latest outcome called `name`, in event order.
 
     `positive`: the value that counts as 1, all others as 0, whatever they are written as; None: numbers as they are.
+    `window_s`: for how long after its prediction an outcome counts, by its own time; None: for ever.
 
     Columns: id, timestamp, version, variant, key, prediction, score, features; label (double), label_text and label_at,
     null where nothing is known. `known_by` leaves out every outcome that came true later, so the past can be replayed.
@@ -151,13 +159,50 @@ def scored(
         told = _told(home, model, start, name, known_by)
         owners = _owners(home, model, start, known_by, told)
         label = "outcome.label" if positive is None else _POSITIVE.format(positive=_quoted(positive))
-        sql = _SCORED.format(rows=_window(home, model, start, end, role), live=owners, outcomes=told, label=label)
+        within = "" if window_s is None else _WITHIN.format(window_us=round(window_s * 1e6))
+        rows = _window(home, model, start, end, role)
+        sql = _SCORED.format(rows=rows, live=owners, outcomes=told, label=label, within=within)
         return _query(f"{sql} ORDER BY rows.timestamp, rows.id, version")
 
 
 def union(kind: Kind, files: list[str]) -> pa.Table:
     """All rows of some of the lake's files as one table, ready to be a file of the lake itself."""
     return _query(f"SELECT {_names(kind)} FROM {_source(kind, files)}").replace_schema_metadata(METADATA)
+
+
+def touched(home: Home, model: str, fresh: Collection[str], start: datetime, end: datetime) -> list[datetime]:
+    """Times of live predictions in [start, end), by the minute, whose outcomes the lake's files `fresh` may have changed.
+
+    Those that an outcome in them belongs to by id; those of a key that an outcome in them names, or that a prediction in
+    them may have taken an outcome from; and the predictions in them. Never too few; by key sometimes too many.
+    """
+    first, last = date_of(start), _last_date(end)
+    with steady(home):
+        every = _source("predictions", lake_files(home, "predictions", model, first, last))
+        keyed = _source("outcomes", lake_files(home, "outcomes", model, date_of(start - _OUTCOME_SLACK)))
+        told, new = _news(home, "outcomes", model, fresh), _news(home, "predictions", model, fresh)
+        found = _query(
+            f"WITH told AS MATERIALIZED (SELECT id, key FROM {told}),"
+            f" new AS MATERIALIZED (SELECT id, key FROM {new} WHERE role = 'live'),"
+            f" taken AS MATERIALIZED (SELECT DISTINCT key FROM {keyed} WHERE id IS NULL AND key IN (SELECT key FROM new))"
+            f" SELECT DISTINCT date_trunc('minute', timestamp) AS answered FROM {every} WHERE role = 'live'"
+            f" AND timestamp >= {_time(start)} AND timestamp < {_time(end)}"
+            " AND (id IN (SELECT id FROM told WHERE id IS NOT NULL) OR key IN (SELECT key FROM told WHERE key IS NOT NULL)"
+            " OR key IN (SELECT key FROM taken) OR id IN (SELECT id FROM new)) ORDER BY answered"
+        )
+    times: list[datetime] = found["answered"].to_pylist()
+    return times
+
+
+def too_late(home: Home, model: str, fresh: Collection[str], before: datetime) -> int:
+    """How many predictions from before `before` the outcomes in the lake's files `fresh` are about, by id."""
+    with steady(home):
+        earlier = _source("predictions", lake_files(home, "predictions", model, None, date_of(before)))
+        found = _query(
+            f"SELECT count(DISTINCT id) AS n FROM {earlier} WHERE role = 'live' AND timestamp < {_time(before)}"
+            f" AND id IN (SELECT id FROM {_news(home, 'outcomes', model, fresh)} WHERE id IS NOT NULL)"
+        )
+    return int(found["n"][0].as_py())
 
 
 def connect(home: Home, model: str) -> Any:
@@ -179,12 +224,18 @@ def connect(home: Home, model: str) -> Any:
             live="predictions",
             outcomes=f"(FROM {told} WHERE name = 'label')",
             label="outcome.label",
+            within="",
         ),
         "errors": f"SELECT {_names('errors')} FROM {refused}",
     }
     for name, sql in views.items():
         connection.execute(f"CREATE VIEW {name} AS {sql}")
     return connection
+
+
+def _news(home: Home, kind: Kind, model: str, fresh: Collection[str]) -> str:
+    """SQL for the rows of those files of a kind that are among `fresh`."""
+    return _source(kind, [file for file in lake_files(home, kind, model) if file in fresh])
 
 
 def _window(home: Home, model: str, start: datetime, end: datetime, role: Role) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
@@ -24,7 +24,7 @@ from flyball.stats.drift import DriftVerdict
 from flyball.stats.estimate import Estimate
 from flyball.stats.names import GREATER_IS_BETTER
 from flyball.stats.profile import Reference
-from flyball.store import Row, moment, stamp
+from flyball.store import Row, moment
 
 #: mature windows looked at in one beat, and earlier gaps that one is held against.
 MOST_AT_ONCE = 60
@@ -48,9 +48,8 @@ def diagnose_mature(site: Site, *, now: datetime) -> None:
     """By inputs and labels, every window whose labels have come and that was not diagnosed so yet, oldest first."""
     rows = site.database.all(
         "SELECT start, ends, version, verdict, evidence FROM \"window\" WHERE model = :model AND kind = 'performance'"
-        " AND ends <= :mature ORDER BY start DESC LIMIT :most",
+        " AND mature = 1 ORDER BY start DESC LIMIT :most",
         model=site.model,
-        mature=stamp(now - timedelta(seconds=site.project.monitor.label_delay_s)),
         most=MOST_AT_ONCE,
     )
     for row in reversed(_new(site, rows)):

@@ -14,6 +14,7 @@ from flyball.engine.bundle import MANIFEST, PARITY
 from flyball.engine.check import columns_from_records
 from flyball.engine.session import load_engine
 from flyball.loop.importance import IMPORTANCE
+from flyball.monitor.estimators import ESTIMATE
 from flyball.pipeline.handed import TRAINED
 from flyball.project.rules import Rule
 from flyball.registry import sound
@@ -30,7 +31,7 @@ LATENCY_ROUNDS = 5
 SLICE = "slice "
 
 #: of a bundle's files, those that no engine is loaded from.
-_NOT_LOADED = frozenset({MANIFEST, PARITY, IMPORTANCE, "profile.json"})
+_NOT_LOADED = frozenset({MANIFEST, PARITY, IMPORTANCE, ESTIMATE, "profile.json"})
 
 
 def champions(home: Home, champion: Version | None) -> list[dict[str, Any]]:

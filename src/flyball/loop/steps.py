@@ -24,10 +24,12 @@ from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, load_engine
 from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
+from flyball.loop.estimating import estimator_bytes
 from flyball.loop.evidence import SLICE
 from flyball.loop.importance import IMPORTANCE, MOST_ROWS, importance, importance_bytes
 from flyball.loop.replay import replay
 from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unseen_by
+from flyball.monitor.estimators import ESTIMATE
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.registry.slices import cut
 from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
@@ -76,6 +78,7 @@ def bundle(
             "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
             "parity.json": orjson.dumps(standing.parity, option=orjson.OPT_INDENT_2),
             **(_references(standing.engine, trained, proving, names, timezone) if profiled else {}),
+            **_estimator(standing.engine, held_out, run, timezone),
         },
     )
     dismiss(standing, draft)
@@ -273,6 +276,25 @@ def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone:
     features = {name: columns[name] for name in kinds}
     score = engine.predict(columns).score
     return reference_bytes(fit_reference({**features, SCORE: score}, {**kinds, SCORE: "number"}, days))
+
+
+def _estimator(engine: Engine, held_out: pd.DataFrame, run: RunContext, timezone: str) -> dict[str, bytes]:
+    """What performance is estimated by without labels. A refit has seen the held-out rows: it goes by its gated twin's."""
+    names = run.model
+    rows = held_out[held_out[names.target].notna()] if len(held_out) else held_out
+    if run.refit or rows.empty:
+        return {}
+    columns = columns_from_frame(engine.contract, rows)
+    kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features if item.kind in _KINDS}
+    found = estimator_bytes(
+        engine.contract.task,
+        _truth(rows, engine.contract, names),
+        engine.predict(columns),
+        {name: columns[name] for name in kinds},
+        frozenset(name for name, kind in kinds.items() if kind == "category"),
+        _days(rows, names, timezone) if names.timestamp else None,
+    )
+    return {} if found is None else {ESTIMATE: found}
 
 
 #: how a contract's kinds are profiled.

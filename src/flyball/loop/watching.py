@@ -10,10 +10,12 @@ from typing import Literal
 
 from flyball.loop import diagnosing
 from flyball.loop.alerts import end_alert, open_alert
+from flyball.loop.calm import calm
 from flyball.loop.governor import Signal
+from flyball.loop.performing import keep_performance
 from flyball.loop.site import Site
 from flyball.monitor.diagnosis import Diagnosis
-from flyball.monitor.watch import pass_over_drift, watch_drift, watch_performance
+from flyball.monitor.watch import pass_over_drift, watch_drift
 from flyball.monitor.windows import Window, due_windows, window_name
 from flyball.registry import live
 from flyball.registry.decisions import decisions
@@ -25,8 +27,6 @@ from flyball.store import moment, utcnow
 
 #: a window's verdict counts as a signal while it is among this many newest.
 RECENT = 3
-#: an alert about windows ends when this many in a row are calm.
-CALM = 2
 #: windows judged in one beat: a loop that was away for years catches up in small steps.
 MOST_AT_ONCE = 60
 
@@ -41,9 +41,7 @@ def watch(site: Site, *, now: datetime) -> None:
     zone = site.project.pipeline.timezone
     for window in due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone)[:MOST_AT_ONCE]:
         _watch_drift(site, window)
-    mature = due_windows(first, _last(site, "performance"), now, settings.window_s, settings.label_delay_s, zone)
-    for window in mature[:MOST_AT_ONCE]:
-        _watch_performance(site, window, now)
+    keep_performance(site.home, site.database, site.project, now=now)
     diagnosing.diagnose_mature(site, now=now)
 
 
@@ -113,48 +111,12 @@ def _tell_drift(
                 f"live: v{serving.number}"
             )
             open_alert(tx, model=model, name="drift", severity="warning", title=title, evidence=told, at=at)
-    if _calm(site, "drift", ("steady",)):
+    if calm(site.database, site.model, "drift", ("steady",)):
         with site.database.write() as tx:
             end_alert(tx, model=model, name="drift", at=at, why=f"{model}: inputs steady on {day}")
     if found.cause != "broken_data" and verdict.verdict != "cannot_judge":
         with site.database.write() as tx:
             end_alert(tx, model=model, name="broken_data", at=at, why=f"{model}: data whole again on {day}")
-
-
-def _watch_performance(site: Site, window: tuple[datetime, datetime], now: datetime) -> None:
-    serving = _live_version(site, window[1])
-    if serving is None:
-        return
-    settings = site.project.model
-    verdict = watch_performance(
-        site.database,
-        site.home,
-        model=site.model,
-        task=settings.task,
-        window=window,
-        known_by=now,
-        rule=site.project.retrain.performance,
-        confidence=site.project.gate.confidence,
-        recorded_at=utcnow(),
-        positive=settings.positive,
-    )
-    day = window_name(window)
-    with site.database.write() as tx:
-        if verdict.verdict == "below":
-            open_alert(
-                tx,
-                model=site.model,
-                name="performance",
-                severity="critical",
-                title=f"{site.model}: performance below its promise on {day}: {verdict.reason}; live: v{serving.number}; "
-                f"back: `flyball rollback {site.model}`",
-                evidence={"day": day, "version": serving.number, "reason": verdict.reason},
-                at=window[1],
-            )
-        elif verdict.verdict == "kept" and _calm(site, "performance", ("kept",)):
-            end_alert(
-                tx, model=site.model, name="performance", at=window[1], why=f"{site.model}: promise kept on {day}"
-            )
 
 
 def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
@@ -163,22 +125,10 @@ def _told(site: Site, kind: Literal["drift", "performance"], day: str) -> str:
     return found[0].reason if found else "see `flyball monitor`"
 
 
-def _calm(site: Site, kind: str, calm: tuple[str, ...]) -> bool:
-    """Whether the newest CALM windows that could be judged are all calm: what flaps is one episode."""
-    rows = site.database.all(
-        'SELECT verdict FROM "window" WHERE model = :model AND kind = :kind'
-        " AND verdict NOT IN ('cannot_judge', 'immature') ORDER BY start DESC LIMIT :calm",
-        model=site.model,
-        kind=kind,
-        calm=CALM,
-    )
-    return bool(rows) and all(row["verdict"] in calm for row in rows)
-
-
 def _newest(site: Site, kind: str, verdict: str) -> list[Window]:
-    """The newest windows of a kind that have this verdict."""
+    """Of the newest mature windows of a kind those that have this verdict."""
     rows = site.database.all(
-        'SELECT start, ends, verdict FROM "window" WHERE model = :model AND kind = :kind'
+        'SELECT start, ends, verdict FROM "window" WHERE model = :model AND kind = :kind AND mature = 1'
         " ORDER BY start DESC LIMIT :recent",
         model=site.model,
         kind=kind,

@@ -1,4 +1,4 @@
-"""Judges one window and writes down what was found: window, metrics and decision, in one transaction, once."""
+"""Judges one window's inputs and writes down what was found: window and decision, in one transaction, once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import orjson
 
 from flyball.journal import lake
 from flyball.monitor.inputs import judge_inputs, told
-from flyball.monitor.performance import PerformanceVerdict, judge_performance, metrics_json
 from flyball.monitor.windows import Window, window_name
 from flyball.project.records import MonitorSettings
-from flyball.project.rules import Rule
 from flyball.registry.decisions import decide
 from flyball.stats.drift import DriftVerdict
 from flyball.stats.profile import Reference
@@ -40,7 +38,7 @@ def watch_drift(
         verdict = judge_inputs(reference, rows, version=version, settings=settings, withheld=withheld)
     evidence = {**verdict.to_json(), "version": version}
     with database.write() as tx:
-        _keep_window(tx, model, "drift", window, version, verdict.verdict, verdict.rows, evidence, recorded_at)
+        _keep_window(tx, model, window, version, verdict.verdict, verdict.rows, evidence, recorded_at)
         decide(
             tx,
             model=model,
@@ -61,7 +59,7 @@ def pass_over_drift(
     """Record that a window's inputs cannot be judged, and why: a gap is never silence."""
     evidence = {"version": version, "reason": why}
     with database.write() as tx:
-        _keep_window(tx, model, "drift", window, version, "cannot_judge", 0, evidence, recorded_at)
+        _keep_window(tx, model, window, version, "cannot_judge", 0, evidence, recorded_at)
         decide(
             tx,
             model=model,
@@ -75,74 +73,16 @@ def pass_over_drift(
         )
 
 
-def watch_performance(
-    database: Database,
-    home: Home,
-    *,
-    model: str,
-    task: str,
-    window: Window,
-    known_by: datetime,
-    rule: Rule | None,
-    confidence: float,
-    recorded_at: datetime,
-    classes: tuple[str, ...] | None = None,
-    positive: str | None = None,
-) -> PerformanceVerdict:
-    """Judge the window by the outcomes known by `known_by`; metrics and a window are written, a decision if below.
-
-    `classes`: the labels of a multiclass model; None = those that occur. `positive`: of a binary one, what
-    counts as 1. A later call with more outcomes replaces metrics and window; with the same ones it changes nothing.
-    """
-    scored = lake.scored(home, model, *window, known_by=known_by, positive=positive)
-    verdict = judge_performance(scored, task=task, classes=classes, rule=rule, confidence=confidence)
-    day, metrics = window_name(window), metrics_json(verdict)
-    evidence = {
-        "reason": verdict.reason,
-        "promise": rule.text if rule else None,
-        "labels": verdict.labels,
-        "known_by": stamp(known_by),
-        "metrics": metrics,
-    }
-    with database.write() as tx:
-        for metric in metrics:
-            _keep_metric(tx, model, day, metric)
-        version = verdict.version or 0
-        _keep_window(tx, model, "performance", window, version, verdict.verdict, verdict.rows, evidence, recorded_at)
-        if verdict.verdict == "below":
-            decide(
-                tx,
-                model=model,
-                at=known_by,
-                kind="performance",
-                subject=day,
-                verdict="below",
-                reason=verdict.reason,
-                evidence={**evidence, "version": version},
-                dedup=f"performance:{model}:{day}",
-            )
-    return verdict
-
-
 _FIRST = """
 INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)
-VALUES (:model, :kind, :start, :ends, :version, :verdict, :rows, :recorded_at, :evidence)
+VALUES (:model, 'drift', :start, :ends, :version, :verdict, :rows, :recorded_at, :evidence)
 ON CONFLICT (model, kind, start) DO NOTHING
-"""
-
-_NEWEST = """
-INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence)
-VALUES (:model, :kind, :start, :ends, :version, :verdict, :rows, :recorded_at, :evidence)
-ON CONFLICT (model, kind, start) DO UPDATE SET version = excluded.version, verdict = excluded.verdict,
-  rows = excluded.rows, recorded_at = excluded.recorded_at, evidence = excluded.evidence
-WHERE "window".evidence <> excluded.evidence
 """
 
 
 def _keep_window(
     tx: Transaction,
     model: str,
-    kind: str,
     window: Window,
     version: int,
     verdict: str,
@@ -150,11 +90,10 @@ def _keep_window(
     evidence: dict[str, Any],
     recorded_at: datetime,
 ) -> None:
-    """A drift window is kept as first judged; a performance window as judged with the newest outcomes."""
+    """A drift window is kept as first judged."""
     tx.run(
-        _FIRST if kind == "drift" else _NEWEST,
+        _FIRST,
         model=model,
-        kind=kind,
         start=stamp(window[0]),
         ends=stamp(window[1]),
         version=version,
@@ -162,16 +101,4 @@ def _keep_window(
         rows=rows,
         recorded_at=stamp(recorded_at),
         evidence=orjson.dumps(evidence).decode(),
-    )
-
-
-def _keep_metric(tx: Transaction, model: str, day: str, metric: dict[str, Any]) -> None:
-    tx.run(
-        "INSERT INTO metrics_daily (model, version, variant, date, metric, value, low, high, rows)"
-        " VALUES (:model, :version, :variant, :date, :metric, :value, :low, :high, :rows)"
-        " ON CONFLICT (model, version, variant, date, metric)"
-        " DO UPDATE SET value = excluded.value, low = excluded.low, high = excluded.high, rows = excluded.rows",
-        model=model,
-        date=day,
-        **metric,
     )

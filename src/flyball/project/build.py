@@ -124,6 +124,7 @@ def _monitor(values: Mapping[str, Any]) -> MonitorSettings:
         label_delay_s=values["label_delay"],
         false_alarms_per_window=count * values["window"] / period_s,
         features=values["features"],
+        slices=values["slices"],
     )
 
 

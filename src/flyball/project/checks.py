@@ -129,6 +129,10 @@ def _named_columns(values: Values) -> Iterator[Problem]:
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
             yield _at("monitor", "features", index, message=message, value=name)
+    for index, name in enumerate(values["monitor"]["slices"]):
+        if name not in features:
+            message = f"is not among [model] features{nearest(name, features)}"
+            yield _at("monitor", "slices", index, message=message, value=name)
     for index, name in enumerate(values["gate"]["allow_leak"]):
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
@@ -235,10 +239,20 @@ def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
 
 
 def _outcomes(values: Values) -> Iterator[Problem]:
-    for name in values["outcomes"]:
-        if name != "label":
-            message = "outcomes other than label are not yet possible; send what came true as label"
-            yield _at("outcomes", name, message=message)
+    task = values["model"]["task"]
+    for name, item in values["outcomes"].items():
+        if (name == "label") != (item["kind"] == "label"):
+            message = (
+                f'"{item["kind"]}" is for other outcomes; the label is what [model] predicts: kind = "label"'
+                if name == "label"
+                else f'is what [model] predicts, and called label; write kind = "binary" or "number" for {name}'
+            )
+            yield _at("outcomes", name, "kind", message=message)
+        if item["missing"] == "0" and item["window"] is None:
+            message = '"0" is known once a window is over; write window = "30d", or missing = "unknown"'
+            yield _at("outcomes", name, "missing", message=message)
+        if item["missing"] == "0" and name == "label" and task == "multiclass":
+            yield _at("outcomes", name, "missing", message='"0" is no class; write missing = "unknown"')
 
 
 def _false_alarms(values: Values) -> Iterator[Problem]:

@@ -114,6 +114,8 @@ class MonitorSettings:
     false_alarms_per_window: float
     #: features that may alarm; None = all.
     features: tuple[str, ...] | None
+    #: features whose values are looked at one by one.
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,20 +106,9 @@ SCHEMA: dict[str, Shape] = {
     },
     "outcomes": Each(
         of={
-            "kind": Key(
-                reader=read.one_of(
-                    "label",
-                    later=dict.fromkeys(
-                        ("binary", "number"), 'only the label is joined: [outcomes.label] kind = "label"'
-                    ),
-                ),
-                default="label",
-            ),
-            "window": Key(reader=read.not_yet("a label counts however late it comes; leave it out")),
-            "missing": Key(
-                reader=read.one_of("unknown", later={"0": 'a row without a label stays unknown: missing = "unknown"'}),
-                default="unknown",
-            ),
+            "kind": Key(reader=read.one_of("label", "binary", "number"), default="label"),
+            "window": Key(reader=read.duration()),
+            "missing": Key(reader=read.one_of("unknown", "0"), default="unknown"),
         }
     ),
     "monitor": {
@@ -127,7 +116,7 @@ SCHEMA: dict[str, Shape] = {
         "label_delay": Key(reader=read.duration(zero=True), default=DAY_S),
         "false_alarms": Key(reader=read.rate, default=(1, 100 * DAY_S)),
         "features": Items(reader=read.text, unique=True, empty=False),
-        "slices": Key(reader=read.not_yet("the whole window is judged; leave it out")),
+        "slices": Items(reader=read.text, default=(), unique=True),
     },
     "columns": Each(of=Key(reader=read.one_of("keep", "hash", "drop"))),
     "retrain": {

@@ -14,7 +14,8 @@ from flyball.errors import Mistake
 from flyball.journal.carry import carry
 from flyball.journal.line import encode_outcomes, encode_predictions
 from flyball.journal.segment import Segment
-from flyball.monitor.watch import watch_drift, watch_performance
+from flyball.monitor.labelled import Question, watch_performance
+from flyball.monitor.watch import watch_drift
 from flyball.project.records import MonitorSettings
 from flyball.project.rules import parse_rule
 from flyball.registry.decisions import decisions
@@ -97,9 +98,9 @@ class Site:
         return watch_drift(self.database, self.home, **{**values, "recorded_at": LATER, **changes})
 
     def performance(self, **changes: Any) -> Any:
-        values = {"model": "flights", "task": "binary", "window": WINDOW, "known_by": LATER, "confidence": 0.95}
-        rule = parse_rule("auc < 0.70")
-        return watch_performance(self.database, self.home, **{**values, "rule": rule, "recorded_at": LATER, **changes})
+        question = Question(model="flights", task="binary", confidence=0.95, rule=parse_rule("auc < 0.70"))
+        values = {"window": WINDOW, "known_by": LATER, "recorded_at": LATER}
+        return watch_performance(self.database, self.home, question, **{**values, **changes})
 
     def written(self) -> list[tuple[Any, ...]]:
         """Every row of the tables the monitor writes."""

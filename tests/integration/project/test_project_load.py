@@ -74,6 +74,11 @@ on_new_candidate = "replace"
 kind = "label"
 missing = "unknown"
 
+[outcomes.revenue]
+kind = "number"
+window = "7d"
+missing = "0"
+
 [monitor]
 window = "12h"
 label_delay = "36h"
@@ -308,15 +313,15 @@ REFUSALS = {
     "leave it out",
     "[rollout]\nguardrails = []": "6: [rollout] guardrails: is not yet possible; write floors under [gate] always; leave "
     "it out",
-    "[outcomes.bought]": "5: [outcomes] bought: outcomes other than label are not yet possible; send what came true as "
-    "label",
-    '[outcomes.label]\nkind = "number"': '6: [outcomes.label] kind: "number" is not yet possible; only the label is joined: '
-    '[outcomes.label] kind = "label"',
-    '[outcomes.label]\nwindow = "7d"': "6: [outcomes.label] window: is not yet possible; a label counts however late it "
-    "comes; leave it out",
-    '[outcomes.label]\nmissing = "0"': '6: [outcomes.label] missing: "0" is not yet possible; a row without a label stays '
-    'unknown: missing = "unknown"',
-    '[monitor]\nslices = ["origin"]': "6: [monitor] slices: is not yet possible; the whole window is judged; leave it out",
+    "[outcomes.bought]": '5: [outcomes.bought] kind: is what [model] predicts, and called label; write kind = "binary" or '
+    '"number" for bought',
+    '[outcomes.label]\nkind = "number"': '6: [outcomes.label] kind: "number" is for other outcomes; the label is what [model] '
+    'predicts: kind = "label"',
+    '[outcomes.label]\nmissing = "0"': '6: [outcomes.label] missing: "0" is known once a window is over; write window = "30d", '
+    'or missing = "unknown"',
+    '[outcomes.label]\nwindow = "soon"': '6: [outcomes.label] window: needs a number and a unit (s, m, h, d, w), such as "90s", '
+    '"36h" or "7d", got "soon"',
+    '[monitor]\nslices = ["temp", "temp"]': '6: [monitor] slices[2] "temp": is listed twice',
     '[alerts.channels.ops]\nkind = "slack"': '6: [alerts.channels.ops] kind: "slack" is not yet possible; use kind = '
     '"webhook" with url_env',
     '[serving]\ndurability = "memory"': '6: [serving] durability: needs "process" or "disk", got "memory"',

@@ -1,0 +1,206 @@
+"""Keeps every closed window's performance up to date: first immature, then mature, and again when late news comes.
+
+What came since is told by the lake's files: a name that was not read yet is news. The windows it may change are looked for
+row by row and judged again, as far back as `lookback` says; what is too late for that is told, and counted by a backfill.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import orjson
+
+from flyball.journal import lake
+from flyball.journal.layout import date_of, lake_files
+from flyball.loop.alerts import end_alert, open_alert
+from flyball.loop.calm import calm
+from flyball.monitor.labelled import Question, watch_performance
+from flyball.monitor.performance import PerformanceVerdict
+from flyball.monitor.windows import Window, due_windows, window_name
+from flyball.project.records import Project
+from flyball.registry import live
+from flyball.registry.decisions import decide
+from flyball.store import Database, Home, moment, stamp, utcnow
+from flyball.store.ids import derived_id
+
+#: windows judged for the first time in one beat: a loop that was away for years catches up in small steps.
+MOST_AT_ONCE = 60
+#: news is looked for this often; what came meanwhile is found then.
+NEWS_EVERY = timedelta(minutes=10)
+#: for how long an outcome without a window of its own is still looked for after the label's delay.
+OPEN_END_S = 30 * 86_400.0
+
+
+def question_of(project: Project) -> Question:
+    """What a project's windows are judged by."""
+    return Question(
+        model=project.model.name,
+        task=project.model.task,
+        rule=project.retrain.performance,
+        confidence=project.gate.confidence,
+        positive=project.model.positive,
+        primary=project.model.primary_metric,
+        slices=project.monitor.slices,
+        outcomes=project.outcomes,
+        label_delay_s=project.monitor.label_delay_s,
+        false_alarms=project.monitor.false_alarms_per_window,
+    )
+
+
+def lookback(project: Project) -> timedelta:
+    """How old a window may be and still be judged again: the label's delay, and the longest outcome's window."""
+    windows = [OPEN_END_S if item.window_s is None else item.window_s for item in project.outcomes]
+    return timedelta(seconds=project.monitor.label_delay_s + max(windows) + project.monitor.window_s)
+
+
+def keep_performance(home: Home, database: Database, project: Project, *, now: datetime) -> None:
+    """Judge what has closed, what has matured, and what news has come for; then open or end the alert."""
+    question = question_of(project)
+    past = live.history(database, question.model)
+    if not past:
+        return
+    settings, zone = project.monitor, project.pipeline.timezone
+    since = now - lookback(project)
+    files = _files(home, question.model, since)
+    fresh = _news(database, question.model, files, now)
+    known = _judged(database, question.model)
+    last = max((end for _, end in known), default=None)
+    closed = due_windows(past[0].at, last, now, settings.window_s, 0, zone)[:MOST_AT_ONCE]
+    again = {*_due(database, question.model, now), *_touched(home, question.model, known, fresh, since)}
+    judged: dict[Window, PerformanceVerdict] = {}
+    for window in sorted({*again, *closed}):
+        if live.live_at(database, question.model, window[1]) is not None:
+            judged[window] = watch_performance(
+                database, home, question, window=window, known_by=now, recorded_at=utcnow()
+            )
+    _alert(database, question.model, judged)
+    if fresh:
+        _tell_too_late(home, database, question.model, fresh, since, known=bool(known), now=now)
+        _remember(database, question.model, files, now)
+
+
+def backfill(
+    home: Home, database: Database, project: Project, *, since: datetime | None, now: datetime
+) -> list[tuple[Window, PerformanceVerdict]]:
+    """Judge every closed window again, from `since` or the first on, by all that is known at `now`.
+
+    Doing it twice changes nothing. No alert is opened or ended: the past is no news.
+    """
+    question = question_of(project)
+    past = live.history(database, question.model)
+    if not past:
+        return []
+    known = [window for window in _judged(database, question.model) if since is None or window[1] > since]
+    last = max((end for _, end in _judged(database, question.model)), default=None)
+    settings = project.monitor
+    missing = due_windows(past[0].at, last, now, settings.window_s, 0, project.pipeline.timezone)
+    return [
+        (window, watch_performance(database, home, question, window=window, known_by=now, recorded_at=utcnow()))
+        for window in sorted({*known, *(item for item in missing if since is None or item[1] > since)})
+        if live.live_at(database, question.model, window[1]) is not None
+    ]
+
+
+def _files(home: Home, model: str, since: datetime) -> set[str]:
+    """The lake's files that may hold news of windows from `since` on."""
+    first = date_of(since - timedelta(days=1))
+    return {*lake_files(home, "predictions", model, first), *lake_files(home, "outcomes", model, first)}
+
+
+def _news(database: Database, model: str, files: set[str], now: datetime) -> set[str]:
+    """Those of the files that were not read yet; none where news was looked for a moment ago."""
+    row = database.one("SELECT files, at FROM lake_read WHERE model = :model", model=model)
+    if row is None:
+        return files
+    if timedelta(0) <= now - moment(row["at"]) < NEWS_EVERY:
+        return set()
+    return files - set(orjson.loads(row["files"]))
+
+
+def _remember(database: Database, model: str, files: set[str], now: datetime) -> None:
+    """Written last: a loop killed before does it over."""
+    with database.write() as tx:
+        tx.run(
+            "INSERT INTO lake_read (model, files, at) VALUES (:model, :files, :at)"
+            " ON CONFLICT (model) DO UPDATE SET files = excluded.files, at = excluded.at",
+            model=model,
+            files=orjson.dumps(sorted(files)).decode(),
+            at=stamp(now),
+        )
+
+
+def _judged(database: Database, model: str) -> list[Window]:
+    rows = database.all(
+        "SELECT start, ends FROM \"window\" WHERE model = :model AND kind = 'performance' ORDER BY start", model=model
+    )
+    return [(moment(row["start"]), moment(row["ends"])) for row in rows]
+
+
+def _due(database: Database, model: str, now: datetime) -> list[Window]:
+    """Windows in which something has matured since they were judged."""
+    rows = database.all(
+        "SELECT start, ends FROM \"window\" WHERE model = :model AND kind = 'performance' AND due_at <= :now",
+        model=model,
+        now=stamp(now),
+    )
+    return [(moment(row["start"]), moment(row["ends"])) for row in rows]
+
+
+def _touched(home: Home, model: str, known: list[Window], fresh: set[str], since: datetime) -> list[Window]:
+    """Judged windows, not older than `since`, that news has come for."""
+    open_still = [window for window in known if window[1] > since]
+    if not open_still or not fresh:
+        return []
+    times = lake.touched(home, model, fresh, open_still[0][0], open_still[-1][1])
+    minute = timedelta(minutes=1)
+    return [(start, end) for start, end in open_still if any(start < at + minute and at < end for at in times)]
+
+
+def _tell_too_late(
+    home: Home, database: Database, model: str, fresh: set[str], since: datetime, *, known: bool, now: datetime
+) -> None:
+    """Record outcomes for predictions that are no longer judged again; before the first judgement none is."""
+    count = lake.too_late(home, model, fresh, since) if known else 0
+    if not count:
+        return
+    with database.write() as tx:
+        decide(
+            tx,
+            model=model,
+            at=now,
+            kind="performance",
+            subject=f"before {since:%Y-%m-%d}",
+            verdict="too_late",
+            reason=f"{count:,} outcomes are of predictions before {since:%Y-%m-%d}, whose windows are no longer judged again; "
+            f"`flyball monitor {model} --backfill` counts them",
+            evidence={"outcomes": count, "before": stamp(since)},
+            dedup=f"performance:{model}:too-late:{derived_id(*sorted(fresh))}",
+        )
+
+
+def _alert(database: Database, model: str, judged: dict[Window, PerformanceVerdict]) -> None:
+    """The newest mature window speaks for the model; one that is still immature, or of long ago, does not."""
+    row = database.one(
+        "SELECT start, ends FROM \"window\" WHERE model = :model AND kind = 'performance' AND mature = 1"
+        " ORDER BY start DESC LIMIT 1",
+        model=model,
+    )
+    window = None if row is None else (moment(row["start"]), moment(row["ends"]))
+    if window is None or window not in judged:
+        return
+    verdict, day = judged[window], window_name(window)
+    deployed = live.live_at(database, model, window[1])
+    with database.write() as tx:
+        if verdict.verdict == "below" and deployed is not None:
+            open_alert(
+                tx,
+                model=model,
+                name="performance",
+                severity="critical",
+                title=f"{model}: performance below its promise on {day}: {verdict.reason}; live: v{deployed.live}; "
+                f"back: `flyball rollback {model}`",
+                evidence={"day": day, "version": deployed.live, "reason": verdict.reason},
+                at=window[1],
+            )
+        elif verdict.verdict == "kept" and calm(database, model, "performance", ("kept",)):
+            end_alert(tx, model=model, name="performance", at=window[1], why=f"{model}: promise kept on {day}")
