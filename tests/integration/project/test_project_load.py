@@ -317,8 +317,8 @@ REFUSALS = {
     '[outcomes.label]\nmissing = "0"': '6: [outcomes.label] missing: "0" is not yet possible; a row without a label stays '
     'unknown: missing = "unknown"',
     '[monitor]\nslices = ["origin"]': "6: [monitor] slices: is not yet possible; the whole window is judged; leave it out",
-    '[alerts.channels.ops]\nkind = "slack"': '6: [alerts.channels.ops] kind: "slack" is not yet possible; use kind = '
-    '"webhook" with url_env',
+    '[alerts.channels.ops]\nkind = "slack"': "5: [alerts.channels.ops] url_env: is missing; write the name of the "
+    "environment variable with its address",
     '[serving]\ndurability = "memory"': '6: [serving] durability: needs "process" or "disk", got "memory"',
     '[serving]\nengine = "tensorrt"': '6: [serving] engine: needs "auto" or "onnx" or "native", got "tensorrt"',
     "[serving]\nparity_tolerance = 1": "6: [serving] parity_tolerance: needs a number above 0 and below 1, got 1",
@@ -362,7 +362,7 @@ REFUSALS = {
     "than one",
     '[alerts.channels.ops]\nkind = "webhook"': "5: [alerts.channels.ops] url_env: is missing; write the name of "
     "the environment variable with its address",
-    '[alerts.channels.ops]\nurl_env = "OPS"': '5: [alerts.channels.ops] kind: is missing; write kind = "webhook" or "console"',
+    '[alerts.channels.ops]\nurl_env = "OPS"': '5: [alerts.channels.ops] kind: is missing; write kind = "slack", "email" or another',
     '[alerts.channels.ops]\nkind = "console"\nurl_env = "OPS"': "7: [alerts.channels.ops] url_env: a console has no address; "
     "leave it out",
     '[alerts.routes]\ninfo = ["opps"]': '6: [alerts.routes] info[1] "opps": unknown channel; known: (console)',
