@@ -28,6 +28,8 @@ from flyball.store.outbox import delivered, failed
 
 #: what all channels together may take of one beat.
 BEAT_SHARE_S = 10.0
+#: the alert about a channel has this before the channel's name.
+ABOUT_CHANNEL = "channel-"
 #: a channel that was away this often is told of on the others.
 TELL_AFTER_ATTEMPTS = 5
 
@@ -63,9 +65,9 @@ def deliver_alerts(site: Site, events: list[Event], *, now: datetime) -> None:
 def channels_for(payload: Mapping[str, object], settings: AlertSettings) -> tuple[str, ...]:
     """The channels that an event is for. What is wrong with a channel is told on the others, else on the console."""
     names = settings.routes.get(str(payload["severity"]), ())
-    evidence = payload.get("evidence")
-    troubled = evidence.get("channel") if isinstance(evidence, Mapping) else None
-    if troubled:
+    alert = str(payload["name"])
+    if alert.startswith(ABOUT_CHANNEL):
+        troubled = alert.removeprefix(ABOUT_CHANNEL)
         names = tuple(name for name in names if name != troubled) or ("console",)
     if payload["status"] != "acknowledged":
         return names
@@ -164,7 +166,7 @@ def say(messages: list[Message], line: Callable[[str], None]) -> None:
 
 def _settle(tx: Transaction, site: Site, outcome: Outcome, now: datetime) -> None:
     batch, error = outcome.batch, outcome.error
-    about = f"channel-{batch.channel}"
+    about = f"{ABOUT_CHANNEL}{batch.channel}"
     if error is None:
         settle(tx, batch, status="delivered", now=now)
         why = f"{site.model}: alert channel {batch.channel} takes messages again"

@@ -362,7 +362,8 @@ REFUSALS = {
     "than one",
     '[alerts.channels.ops]\nkind = "webhook"': "5: [alerts.channels.ops] url_env: is missing; write the name of "
     "the environment variable with its address",
-    '[alerts.channels.ops]\nurl_env = "OPS"': '5: [alerts.channels.ops] kind: is missing; write kind = "slack", "email" or another',
+    '[alerts.channels.ops]\nurl_env = "OPS"': "5: [alerts.channels.ops] kind: is missing; write kind = "
+    '"slack", "email" or another',
     '[alerts.channels.ops]\nkind = "console"\nurl_env = "OPS"': "7: [alerts.channels.ops] url_env: a console has no address; "
     "leave it out",
     '[alerts.routes]\ninfo = ["opps"]': '6: [alerts.routes] info[1] "opps": unknown channel; known: (console)',
