@@ -47,10 +47,10 @@ def deliver_alerts(site: Site, events: list[Event], *, now: datetime) -> None:
     with site.database.write() as tx:
         retry(tx, now=now, model=site.model, process=this_process())
         hushed = silences(tx, now)
-        _repeat(tx, site, hushed, now)
         for event in events:
             if not planned(tx, event.id):
                 _plan(tx, site, event, hushed, now)
+        _repeat(tx, site, hushed, now)  # after what waits already is planned
         batches = [_claim(tx, site, channel, now) for channel in site.project.alerts.channels]
     outcomes = _send([item for item in batches if item is not None], site, now)
     with site.database.write() as tx:
