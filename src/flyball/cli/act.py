@@ -1,4 +1,4 @@
-"""Verbs that change what answers, each kept in the audit: promote, rollback, freeze, archive, rollout; and alert test."""
+"""Verbs that change what answers, each kept in the audit: promote, rollback, freeze, archive, rollout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from flyball.cli.addresses import running
 from flyball.cli.following import aliases_follow
 from flyball.cli.options import as_time, at_place, json_option, reason_given, why_option
-from flyball.cli.place import Place, open_home, the_project
+from flyball.cli.place import Place, open_home
 from flyball.cli.show import fields, put
 from flyball.client import Client
 from flyball.dashboard.reads import newest_rollout, require_model
@@ -182,22 +182,6 @@ def rollout(place: Place, model: str, act: str, as_json: bool) -> None:
         raise NotYet(f"flyball rollout {model} {act} is not in this release; a run that passes its gate starts one")
     found = newest_rollout(database, model)
     put({"model": model, "rollout": plain(found) if found else None}, render_rollout(model, found), as_json=as_json)
-
-
-@click.group()
-def alert() -> None:
-    """Alert channels."""
-
-
-@alert.command("test")
-@click.argument("channel")
-@at_place
-def alert_test(place: Place, channel: str) -> None:
-    """Send a test message on CHANNEL of this project's flyball.toml, now."""
-    from flyball.loop.alerts import test_channel  # urllib: `--help` does without
-
-    test_channel(the_project(place), channel)
-    click.echo(f"a test message went out on {channel}")
 
 
 def render_rollout(model: str, found: Rollout | None) -> str:

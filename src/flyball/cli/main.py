@@ -59,7 +59,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "alias": ("Act", "flyball.cli.alias:alias", "Give a version a name of your own, or take it away."),
     "rollout": ("Act", "flyball.cli.act:rollout", "How far a candidate's rollout is."),
     "retrain": ("Act", "flyball.cli.pipeline:retrain", "Train a model anew, now."),
-    "alert": ("Act", "flyball.cli.act:alert", "Try an alert channel."),
+    "alert": ("Act", "flyball.cli.alerting:alert", "Try a channel, acknowledge an alert, send again what was refused."),
+    "silence": ("Act", "flyball.cli.alerting:silence", "Tell nobody of a model's alerts for a while."),
     "token": (
         "Operate",
         "flyball.cli.operate:token",
@@ -76,7 +77,6 @@ LATER: dict[str, str] = {
     "stream": "post rows to `/models/MODEL/predict`",
     "experiment": "`flyball rollout MODEL` shows the shadow",
     "replay": "`flyball predict MODEL@REF IN OUT` scores a file",
-    "silence": "`[alerts]` routes say who hears what",
     "gc": "old runs lie in the home's `runs/`",
 }
 

@@ -97,13 +97,25 @@ def decisions(place: Place, model: str, kind: Kind | None, limit: int, as_json: 
 @json_option
 def alerts(place: Place, ended: bool, limit: int, as_json: bool) -> None:
     """Open alerts, the newest first."""
-    found = read_alerts(open_home(place), limit=limit, still_open=not ended)
+    from flyball.loop.deliveries import possible_doubles, undelivered
+
+    database = open_home(place)
+    found = read_alerts(database, limit=limit, still_open=not ended)
+    waiting = undelivered(database)
     text = table(
-        ("SINCE", "SEVERITY", "MODEL", "ALERT", "WHAT", "ENDED"),
-        [(item.since, item.severity, item.model, item.name, item.title, item.resolved_at) for item in found],
+        ("ID", "SINCE", "SEVERITY", "MODEL", "ALERT", "WHAT", "ENDED"),
+        [(item.id, item.since, item.severity, item.model, item.name, item.title, item.resolved_at) for item in found],
         empty="no open alert",
     )
-    put({"alerts": [plain(item) for item in found]}, text, as_json=as_json)
+    if waiting:
+        lines = [(item.channel, item.status, item.attempts, item.next_at, item.error) for item in waiting]
+        text += "\n\nnot delivered:\n" + table(("CHANNEL", "STATUS", "TRIES", "NEXT", "WHY"), lines, empty="")
+    document = {
+        "alerts": [plain(item) for item in found],
+        "undelivered": [plain(item) for item in waiting],
+        "possible_doubles": possible_doubles(database),
+    }
+    put(document, text, as_json=as_json)
 
 
 def render_windows(found: Sequence[Window], metrics: Metrics) -> str:

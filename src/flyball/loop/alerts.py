@@ -1,30 +1,26 @@
 """Alerts: one open alert per model and cause, told once when it opens and once when it ends.
 
-Opening and ending are rows and outbox events of one transaction; sending happens later, is repeated until it succeeds,
-and carries the same key every time.
+Opening and ending are rows and outbox events of one transaction; `delivering` sends them later. An alert that fires again
+before its end was told on any channel was never ended: one that flaps is one alert.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 
-from flyball.errors import NotFound, Unavailable
-from flyball.project.records import AlertSettings, Channel, Project
-from flyball.registry import chain
-from flyball.store import Database, Event, Transaction, emit, moment, stamp
+from flyball.errors import Mistake, NotFound
+from flyball.registry import audit, chain
+from flyball.store import Database, Row, Transaction, emit, moment, stamp
 
 Severity = Literal["info", "warning", "critical"]
 
-WEBHOOK_TIMEOUT_S = 10
+#: days of a metric that go with an alert.
+RECENT_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +33,20 @@ class Alert:
     resolved_at: datetime | None
     title: str
     evidence: Mapping[str, Any]
+    acked_at: datetime | None = None
+    acked_by: str | None = None
 
 
 def open_alert(
     tx: Transaction, *, model: str, name: str, severity: Severity, title: str, evidence: Mapping[str, Any], at: datetime
 ) -> None:
-    """Open an alert and have it told. One that is open already only takes the newer evidence."""
+    """Open an alert and have it told. One that is open already, or whose end was not told yet, takes the newer evidence.
+
+    In `evidence`, `features` (columns, the worst first) and `slice` (text) are shown with the message.
+    """
     row = tx.one(
         "SELECT id FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL", model=model, name=name
-    )
+    ) or _reopened(tx, model, name)
     text = orjson.dumps(evidence, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     if row is not None:
         tx.run(
@@ -66,20 +67,20 @@ def open_alert(
         evidence=text,
         audit_head=chain.head(tx),
     )
-    _tell(tx, number, model, name, severity, "firing", title, evidence, at)
+    _tell(tx, number, model, name, severity, "firing", title, evidence, at, since=at)
 
 
 def end_alert(tx: Transaction, *, model: str, name: str, at: datetime, why: str) -> None:
     """End the open alert, if there is one, and have that told."""
     row = tx.one(
-        "SELECT id, severity FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL",
+        "SELECT id, severity, since FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL",
         model=model,
         name=name,
     )
     if row is None:
         return
     tx.run("UPDATE alert SET resolved_at = :at WHERE id = :id", at=stamp(at), id=row["id"])
-    _tell(tx, row["id"], model, name, row["severity"], "resolved", why, {}, at)
+    _tell(tx, row["id"], model, name, row["severity"], "resolved", why, {}, at, since=moment(row["since"]))
 
 
 def is_open(database: Database, *, model: str, name: str) -> bool:
@@ -99,88 +100,132 @@ def open_evidence(tx: Transaction, *, model: str, name: str) -> Mapping[str, Any
     return found
 
 
+def acknowledge(tx: Transaction, number: int, *, who: str, at: datetime) -> Alert:
+    """Somebody sees to it: it is not repeated, and channels that know the word are told. Raises NotFound, Mistake."""
+    row = tx.one(f"{_SELECT} WHERE id = :id", id=number)
+    if row is None:
+        raise NotFound(f"no alert {number}; `flyball alerts --all` lists them with their numbers")
+    if row["resolved_at"]:
+        raise Mistake(f"alert {number} ended at {row['resolved_at'][:16]}Z; there is nothing to acknowledge")
+    if row["acked_at"]:
+        return _alert(row)
+    tx.run("UPDATE alert SET acked_at = :at, acked_by = :who WHERE id = :id", at=stamp(at), who=who, id=number)
+    model, name = row["model"], row["name"]
+    audit.record(tx, at=at, who=who, act="ack", model=model, was=None, becomes=f"alert {number} ({name})", why="seen")
+    title, since = f"{who} sees to it: {row['title']}", moment(row["since"])
+    _tell(tx, number, model, name, row["severity"], "acknowledged", title, {}, at, since=since)
+    after = tx.one(f"{_SELECT} WHERE id = :id", id=number)
+    assert after is not None
+    return _alert(after)
+
+
+def due_again(tx: Transaction, model: str, every_s: float, now: datetime) -> list[Alert]:
+    """Open alerts nobody acknowledged, of which the last word reached a channel `every_s` ago and none is on its way."""
+    rows = tx.all(
+        _SELECT + _DUE_AGAIN,
+        model=model,
+        before=stamp(now - timedelta(seconds=every_s)),
+    )
+    return [_alert(row) for row in rows]
+
+
+def tell_again(tx: Transaction, alert: Alert, now: datetime) -> None:
+    """Have an open alert told once more, with its newest evidence, unless that is on its way."""
+    _tell(
+        tx,
+        alert.id,
+        alert.model,
+        alert.name,
+        alert.severity,
+        "firing",
+        alert.title,
+        alert.evidence,
+        now,
+        since=alert.since,
+        repeated=True,
+    )
+
+
+_SELECT = "SELECT id, model, name, severity, since, resolved_at, title, evidence, acked_at, acked_by FROM alert"
+_DUE_AGAIN = (
+    " WHERE model = :model AND resolved_at IS NULL AND acked_at IS NULL AND EXISTS ("
+    " SELECT 1 FROM delivery WHERE alert_key = alert.model || ':' || alert.name || ':' || alert.id"
+    " GROUP BY alert_key HAVING max(delivered_at) <= :before"
+    " AND min(CASE WHEN status IN ('waiting', 'sending') THEN 0 ELSE 1 END) = 1) ORDER BY id"
+)
+
+
 def alerts(database: Database, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
     """Newest first."""
     rows = database.all(
-        "SELECT id, model, name, severity, since, resolved_at, title, evidence FROM alert"
-        " WHERE resolved_at IS NULL OR NOT :open_only ORDER BY since DESC, id DESC LIMIT :limit",
+        f"{_SELECT} WHERE resolved_at IS NULL OR NOT :open_only ORDER BY since DESC, id DESC LIMIT :limit",
         open_only=open_only,
         limit=limit,
     )
-    return [
-        Alert(
-            **{
-                **dict(row),
-                "since": moment(row["since"]),
-                "resolved_at": moment(row["resolved_at"]) if row["resolved_at"] else None,
-                "evidence": orjson.loads(row["evidence"]),
-            }
-        )
-        for row in rows
-    ]
+    return [_alert(row) for row in rows]
 
 
-def deliver(event: Event, settings: AlertSettings, say: Callable[[str], None], silent: dict[str, str]) -> None:
-    """Send an alert event to the channels of its severity. Raises Unavailable if one could not be reached.
-
-    `silent`: channels that failed at this beat, with the reason; they are not tried again, so that a dead one costs a
-    beat one time-out, and no end of an alert overtakes its beginning. Added to.
-    """
-    payload = event.payload
-    names = settings.routes.get(payload["severity"], ())
-    for channel in (item for item in settings.channels if item.name in names):
-        # The console took it at the first try.
-        if channel.name in silent or (channel.kind == "console" and event.attempts):
-            continue
-        try:
-            send(channel, payload, say)
-        except Unavailable as error:
-            silent[channel.name] = str(error)
-    unreached = [reason for name, reason in silent.items() if name in names]
-    if unreached:
-        raise Unavailable("; ".join(unreached))
-
-
-def send(channel: Channel, payload: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """One message on one channel. Raises Unavailable."""
-    if channel.kind == "console":
-        say(f"{'resolved' if payload.get('status') == 'resolved' else payload['severity']}: {payload['title']}")
-        return
-    url = os.environ.get(channel.url_env or "")
-    if not url:
-        raise Unavailable(f"alert channel {channel.name}: environment variable {channel.url_env} is not set")
-    if not url.startswith(("http://", "https://")):
-        raise Unavailable(f"alert channel {channel.name}: {channel.url_env} does not hold an http(s) address")
-    request = urllib.request.Request(  # noqa: S310  # scheme checked above
-        url, orjson.dumps(payload), {"Content-Type": "application/json", "User-Agent": "flyball"}
+def _alert(row: Row) -> Alert:
+    return Alert(
+        **{
+            **dict(row),
+            "since": moment(row["since"]),
+            "resolved_at": moment(row["resolved_at"]) if row["resolved_at"] else None,
+            "acked_at": moment(row["acked_at"]) if row["acked_at"] else None,
+            "evidence": orjson.loads(row["evidence"]),
+        }
     )
-    try:
-        urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S).close()  # noqa: S310
-    except OSError as error:
-        # The address is a secret: an error may name the channel and the reason, never the address.
-        reason = type(error).__name__
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-            reason = str(error.code)
-        raise Unavailable(f"alert channel {channel.name}: webhook failed ({reason})") from None
 
 
-def test_channel(project: Project, name: str) -> None:
-    """Send a test message on one channel, now. Raises NotFound, Unavailable."""
-    found = next((item for item in project.alerts.channels if item.name == name), None)
-    if found is None:
-        there = ", ".join(item.name for item in project.alerts.channels)
-        raise NotFound(f"no alert channel {name!r} in flyball.toml (there is: {there})")
-    payload = {
-        "key": f"{project.model.name}:test",
-        "model": project.model.name,
-        "name": "test",
-        "severity": "info",
-        "status": "firing",
-        "title": f"{project.model.name}: this is a test of channel {name}",
-        "evidence": {},
-    }
-    send(found, payload, lambda line: print(line, file=sys.stderr))  # noqa: T201  # the console channel is the console
+def _reopened(tx: Transaction, model: str, name: str) -> Row | None:
+    """The newest alert of the cause, open again, where nobody has heard of its end."""
+    row = tx.one(
+        "SELECT id FROM alert WHERE model = :model AND name = :name ORDER BY id DESC LIMIT 1", model=model, name=name
+    )
+    if row is None:
+        return None
+    dedup = f"alert:{model}:{name}:{row['id']}:resolved"
+    event = tx.one(
+        "SELECT id FROM outbox WHERE dedup = :dedup AND done_at IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM delivery WHERE event = outbox.id AND (attempts > 0 OR status <> 'waiting'))",
+        dedup=dedup,
+    )
+    if event is None:
+        return None
+    tx.run("DELETE FROM delivery WHERE event = :id", id=event["id"])
+    tx.run("DELETE FROM outbox WHERE id = :id", id=event["id"])
+    tx.run("UPDATE alert SET resolved_at = NULL WHERE id = :id", id=row["id"])
+    return row
+
+
+def _context(tx: Transaction, model: str, name: str) -> dict[str, Any]:
+    """What answers, what answered before, who changed that and when, how to go back; the metric's last days."""
+    found: dict[str, Any] = {}
+    moves = [
+        (orjson.loads(row["record"])["live"], row)
+        for row in tx.all(
+            "SELECT record, at, who, why FROM deployment WHERE model = :model ORDER BY generation DESC LIMIT 200",
+            model=model,
+        )
+    ]
+    if moves:
+        serving = moves[0][0]
+        since = next((index for index, (number, _) in enumerate(moves) if number != serving), len(moves)) - 1
+        move = moves[since][1]
+        found |= {"live": serving, "since": move["at"], "who": move["who"], "why": move["why"]}
+        if since + 1 < len(moves):
+            found |= {"before": moves[since + 1][0], "rollback": f"flyball rollback {model}"}
+    if name == "performance":
+        rows = tx.all(
+            "SELECT metric, value FROM metrics_daily WHERE model = :model AND value IS NOT NULL AND metric ="
+            " (SELECT min(metric) FROM metrics_daily WHERE model = :model) AND variant = 'live'"
+            " ORDER BY date DESC LIMIT :days",
+            model=model,
+            days=RECENT_DAYS,
+        )
+        if rows:
+            found["recent"] = {"metric": rows[0]["metric"], "values": [row["value"] for row in reversed(rows)]}
+    return found
 
 
 def _tell(
@@ -193,6 +238,9 @@ def _tell(
     title: str,
     evidence: Mapping[str, Any],
     at: datetime,
+    *,
+    since: datetime,
+    repeated: bool = False,
 ) -> None:
     key = f"{model}:{name}:{number}"
     payload = {
@@ -203,8 +251,11 @@ def _tell(
         "status": status,
         "title": title,
         "at": stamp(at),
-        "evidence": dict(evidence),
+        "since": stamp(since),
+        "evidence": orjson.loads(orjson.dumps(evidence, option=orjson.OPT_SERIALIZE_NUMPY)),
+        "context": _context(tx, model, name),
         # Kept elsewhere with the message, it bears witness against an audit that was cut short.
         "audit_head": chain.head(tx),
     }
-    emit(tx, kind="alert", payload=payload, dedup=f"alert:{key}:{status}", at=at)
+    again = f":repeat:{stamp(at)}" if repeated else ""
+    emit(tx, kind="alert", payload=payload, dedup=f"alert:{key}:{status}{again}", at=at)

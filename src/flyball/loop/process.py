@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flyball.errors import FlyballError
+from flyball.loop import heartbeat
 from flyball.loop.projecting import following
 from flyball.loop.site import Site, open_site
 from flyball.loop.tick import tick
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     database = open_database(home, os.environ)
     with told_to_end(stop.set), leading(database, stop), following(home, database), ExitStack() as sites:
         opened: dict[str, Site] = {}
+        pinged: dict[str, float] = {}
         while not stop.is_set():
             try:
                 found = _sites(home, database, opened, sites)
@@ -47,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
                 found = []
             for site in found:
                 _beat(site)
+                _sign_of_life(site, pinged)
                 if stop.is_set():
                     break
             stop.wait(BEAT_S)
@@ -105,6 +109,14 @@ def _beat(site: Site) -> None:
         _say(f"{site.model}: {error}")
     except Exception as error:  # noqa: BLE001  # one project's trouble must not end the others' loop
         _say(f"{site.model}: unexpected {type(error).__name__}: {error}")
+
+
+def _sign_of_life(site: Site, pinged: dict[str, float]) -> None:
+    """After a beat, at most once a minute for each model; `pinged`: when last."""
+    variable, now_s = site.project.alerts.heartbeat_env, time.monotonic()
+    if variable is not None and heartbeat.due(pinged.get(site.model), now_s):
+        pinged[site.model] = now_s
+        heartbeat.ping(variable)
 
 
 def _say(line: str) -> None:

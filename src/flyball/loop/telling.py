@@ -6,31 +6,26 @@ from datetime import datetime
 
 from flyball.errors import FlyballError
 from flyball.loop import projecting
-from flyball.loop.alerts import deliver, end_alert, open_alert, open_evidence
+from flyball.loop.alerts import end_alert, open_alert, open_evidence
+from flyball.loop.delivering import deliver_alerts
 from flyball.loop.site import Site
 from flyball.serving import episodes
 from flyball.store import Event, utcnow
-from flyball.store.outbox import delivered, failed, pending
+from flyball.store.outbox import delivered, pending
 
 #: the event a person's wish to retrain travels in; its payload: model, who, why.
 RETRAIN_REQUESTED = "retrain_requested"
 
 
 def deliver_pending(site: Site, *, now: datetime, aliases: bool = True) -> None:
-    """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for the next beat."""
-    silent: dict[str, str] = {}
+    """Deliver this model's events, oldest first. What cannot be delivered stays, with the reason, for a later beat."""
     _take_journal_events(site)
-    for event in _mine(site):
-        if event.kind in (RETRAIN_REQUESTED, "aliases"):
-            continue
-        try:
-            _deliver(site, event, silent)
-        except FlyballError as error:
-            with site.database.write() as tx:
-                failed(tx, event, error=str(error))
-        else:
-            with site.database.write() as tx:
-                delivered(tx, event, at=utcnow())
+    events = _mine(site)
+    deliver_alerts(site, [event for event in events if event.kind == "alert"], now=now)
+    with site.database.write() as tx:
+        for event in events:
+            if event.kind not in (RETRAIN_REQUESTED, "aliases", "alert"):
+                delivered(tx, event, at=now)  # nobody listens to it
     if aliases:
         _deliver_aliases(site, now)
 
@@ -89,8 +84,3 @@ def wishers(asked: list[Event]) -> str:
 
 def _mine(site: Site) -> list[Event]:
     return [event for event in pending(site.database) if event.payload.get("model") == site.model]
-
-
-def _deliver(site: Site, event: Event, silent: dict[str, str]) -> None:
-    if event.kind == "alert":
-        deliver(event, site.project.alerts, site.say, silent)

@@ -27,6 +27,9 @@ from flyball.stats.names import GREATER_IS_BETTER
 
 MEGABYTE = 1024 * 1024
 
+#: TLS from the first byte; with STARTTLS it is the submission port, 587.
+SMTPS_PORT = 465
+
 #: task -> what its versions are compared by unless `[model] primary_metric` says otherwise.
 PRIMARY_METRIC = {"binary": "auc", "multiclass": "accuracy", "regression": "rmse"}
 
@@ -149,15 +152,26 @@ def _retrain(values: Mapping[str, Any], schedule: str | None) -> RetrainSettings
 
 def _alerts(values: Mapping[str, Any]) -> AlertSettings:
     """The declared channels and the console, which takes whatever is not routed."""
-    console = {"kind": "console", "url_env": None}
-    channels = {"console": console, **values["channels"]}
+    channels = {"console": {"kind": "console"}, **values["channels"]}
     routes = values["routes"]
     return AlertSettings(
-        channels=tuple(
-            Channel(name=name, kind=item["kind"], url_env=item["url_env"]) for name, item in channels.items()
-        ),
+        channels=tuple(_channel(name, item) for name, item in channels.items()),
         routes={severity: ("console",) if routes[severity] is None else routes[severity] for severity in SEVERITIES},
+        group_wait_s=values["group_wait"],
+        resolve_after_s=values["resolve_after"],
+        repeat_s=values["repeat"],
+        link=values["link"],
+        runbook=values["runbook"],
+        heartbeat_env=values["heartbeat_env"],
     )
+
+
+def _channel(name: str, item: Mapping[str, Any]) -> Channel:
+    """What is not said is at the record's default, and port follows security."""
+    said = {("sender" if key == "from" else key): value for key, value in item.items() if value is not None}
+    if said.get("security") == "tls":
+        said.setdefault("port", SMTPS_PORT)
+    return Channel(name=name, **said)
 
 
 def _strategy(values: Mapping[str, Any]) -> str:

@@ -10,13 +10,22 @@ from typing import Any
 
 from flyball.project.locate import Place
 from flyball.project.rules import metrics_named, parse_rule
-from flyball.project.schema import SEVERITIES, Problem
+from flyball.project.schema import CHANNEL_KEYS, SEVERITIES, Problem
 from flyball.project.steps import StepDeclaration, upstream
 from flyball.project.wording import nearest
 from flyball.stats.names import GREATER_IS_BETTER, METRIC_NAMES, SERVING_METRICS
 
 Values = Mapping[str, Mapping[str, Any]]
 Steps = Sequence[StepDeclaration]
+
+
+#: key of an alert channel -> what to write where it is missing.
+CHANNEL_WANTS = {
+    "key_env": "the name of the environment variable with its routing key",
+    "host": 'host = the mail server, such as "smtp.example.org"',
+    "from": "from = the sender's address",
+    "to": "to = a list of addresses",
+}
 
 
 def cross_checks(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Problem]:
@@ -266,19 +275,32 @@ def _false_alarms(values: Values) -> Iterator[Problem]:
 def _alerts(values: Values) -> Iterator[Problem]:
     channels = values["alerts"]["channels"]
     for name, channel in channels.items():
-        path: Place = ("alerts", "channels", name, "url_env")
-        if channel["kind"] == "webhook" and channel["url_env"] is None:
-            yield Problem(path=path, message="is missing; write the name of the environment variable with its address")
-        if channel["kind"] == "console" and channel["url_env"] is not None:
-            yield Problem(
-                path=("alerts", "channels", name, "url_env"), message="a console has no address; leave it out"
-            )
+        yield from _channel(name, channel)
     known = tuple(dict.fromkeys(("console", *channels)))
     for severity in SEVERITIES:
         for index, name in enumerate(values["alerts"]["routes"][severity] or ()):
             if name not in known:
                 path = ("alerts", "routes", severity, index)
                 yield Problem(path=path, message=f"unknown channel{nearest(name, known)}", value=name)
+
+
+def _channel(name: str, channel: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each kind has keys of its own: one that is missing, and one that nobody would read."""
+    if channel["kind"] is None:  # refused already
+        return
+    needed, allowed = CHANNEL_KEYS[channel["kind"]]
+    for key, value in channel.items():
+        path: Place = ("alerts", "channels", name, key)
+        if value is None and key in needed:
+            what = "the name of the environment variable with its address" if key == "url_env" else CHANNEL_WANTS[key]
+            yield Problem(path=path, message=f"is missing; write {what}")
+        if value is not None and key not in ("kind", *needed, *allowed):
+            told = "has no address" if key == "url_env" else f"has no {key}"
+            article = "an" if channel["kind"][0] in "ae" else "a"
+            yield Problem(path=path, message=f"{article} {channel['kind']} {told}; leave it out")
+    if (channel["user_env"] is None) != (channel["password_env"] is None):
+        path = ("alerts", "channels", name, "user_env" if channel["user_env"] is None else "password_env")
+        yield Problem(path=path, message="is missing; a login is user_env and password_env, or neither")
 
 
 def _step_names(values: Values, steps: Steps) -> Iterator[Problem]:

@@ -26,6 +26,8 @@ _PERCENT = re.compile(r"(\d{1,4}(?:\.\d{1,6})?)\s*%")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_ADDRESS = re.compile(r"https?://[^\s@\"<>]+")
+_MAILBOX = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+|[^@<>,;\r\n]+ <[^\s@<>,;]+@[^\s@<>,;]+>")
 _CRON_START = datetime(2000, 1, 1, tzinfo=UTC)  # CronSim wants some start; only its reading of the text is asked for
 
 
@@ -70,6 +72,20 @@ def variable(value: Any) -> str:
             "needs the name of an environment variable, such as OPS_WEBHOOK_URL; the address itself stays out of this file"
         )
     return value
+
+
+def web_address(value: Any) -> str:
+    """An address that people open, without user and password. What was got is not shown: it may hold a secret."""
+    if isinstance(value, str) and _ADDRESS.fullmatch(value) is not None:
+        return value
+    raise ValueError("needs an address such as https://flyball.example.org, without user, password and blanks")
+
+
+def mailbox(value: Any) -> str:
+    """One e-mail address, or `Name <address>`."""
+    if isinstance(value, str) and _MAILBOX.fullmatch(value) is not None:
+        return value
+    raise ValueError(f"needs an e-mail address, such as team@example.org, got {shown(value)}")
 
 
 def paths(value: Any) -> tuple[str, ...]:

@@ -139,12 +139,25 @@ class RetrainSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """One alert channel: "console", or a webhook whose URL lies in an environment variable."""
+    """One alert channel. Addresses and secrets lie in environment variables; only their names are here."""
 
     name: str
-    kind: Literal["console", "webhook"]
-    #: environment variable that holds the URL (webhook).
-    url_env: str | None
+    kind: Literal["console", "webhook", "slack", "email", "pagerduty", "alertmanager"]
+    #: of the URL.
+    url_env: str | None = None
+    #: of PagerDuty's routing key.
+    key_env: str | None = None
+    #: of the key that a webhook's bodies are signed with.
+    secret_env: str | None = None
+    #: e-mail: the server, how its connection is encrypted, whom to trust besides the system's authorities.
+    host: str | None = None
+    port: int = 587
+    security: Literal["starttls", "tls"] = "starttls"
+    ca_file: str | None = None
+    sender: str | None = None
+    to: tuple[str, ...] = ()
+    user_env: str | None = None
+    password_env: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +167,17 @@ class AlertSettings:
     channels: tuple[Channel, ...]
     #: severity -> names of channels.
     routes: Mapping[str, tuple[str, ...]]
+    #: how long an alert waits for others to go out with it.
+    group_wait_s: float = 0.0
+    #: how long an alert that ended must stay quiet before that is told; one that fires again meanwhile was never ended.
+    resolve_after_s: float = 0.0
+    #: how often one that goes on is told again, unless somebody acknowledged it; None: never.
+    repeat_s: float | None = None
+    #: addresses that messages carry: the dashboard from outside, what to do.
+    link: str | None = None
+    runbook: str | None = None
+    #: environment variable of the address that is asked for at each beat, at most once a minute.
+    heartbeat_env: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

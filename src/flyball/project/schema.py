@@ -51,7 +51,17 @@ class Each:
 #: a dict is a table whose names are known.
 Shape = Key | Items | Each | dict[str, "Shape"]
 
-_OTHER_CHANNELS = 'use kind = "webhook" with url_env'
+#: kind of alert channel -> the keys it must have, the keys it may have.
+CHANNEL_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "console": ((), ()),
+    "webhook": (("url_env",), ("secret_env",)),
+    "slack": (("url_env",), ()),
+    "email": (("host", "from", "to"), ("port", "security", "ca_file", "user_env", "password_env")),
+    "pagerduty": (("key_env",), ("url_env",)),
+    "alertmanager": (("url_env",), ()),
+}
+CHANNEL_KINDS = tuple(CHANNEL_KEYS)
+SECRET_KEYS = ("url_env", "key_env", "secret_env", "user_env", "password_env")
 
 SCHEMA: dict[str, Shape] = {
     "project": {
@@ -131,16 +141,23 @@ SCHEMA: dict[str, Shape] = {
     "alerts": {
         "channels": Each(
             of={
-                "kind": Key(
-                    reader=read.one_of(
-                        "console", "webhook", later=dict.fromkeys(("slack", "email", "pagerduty"), _OTHER_CHANNELS)
-                    ),
-                    required='kind = "webhook" or "console"',
-                ),
-                "url_env": Key(reader=read.variable),
+                "kind": Key(reader=read.one_of(*CHANNEL_KINDS), required='kind = "slack", "email" or another'),
+                **{name: Key(reader=read.variable) for name in SECRET_KEYS},
+                "host": Key(reader=read.text),
+                "port": Key(reader=read.integer(1, 65_535)),
+                "security": Key(reader=read.one_of("starttls", "tls")),
+                "ca_file": Key(reader=read.text),
+                "from": Key(reader=read.mailbox),
+                "to": Items(reader=read.mailbox, unique=True, empty=False),
             }
         ),
         "routes": {severity: Items(reader=read.text, unique=True) for severity in SEVERITIES},
+        "group_wait": Key(reader=read.duration(zero=True), default=0.0),
+        "resolve_after": Key(reader=read.duration(zero=True), default=0.0),
+        "repeat": Key(reader=read.duration()),
+        "link": Key(reader=read.web_address),
+        "runbook": Key(reader=read.web_address),
+        "heartbeat_env": Key(reader=read.variable),
     },
     "serving": {
         "workers": Key(reader=read.integer(1, 256), default=2),

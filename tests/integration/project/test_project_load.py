@@ -322,8 +322,8 @@ REFUSALS = {
     '[outcomes.label]\nwindow = "soon"': '6: [outcomes.label] window: needs a number and a unit (s, m, h, d, w), such as "90s", '
     '"36h" or "7d", got "soon"',
     '[monitor]\nslices = ["temp", "temp"]': '6: [monitor] slices[2] "temp": is listed twice',
-    '[alerts.channels.ops]\nkind = "slack"': '6: [alerts.channels.ops] kind: "slack" is not yet possible; use kind = '
-    '"webhook" with url_env',
+    '[alerts.channels.ops]\nkind = "slack"': "5: [alerts.channels.ops] url_env: is missing; write the name of the "
+    "environment variable with its address",
     '[serving]\ndurability = "memory"': '6: [serving] durability: needs "process" or "disk", got "memory"',
     '[serving]\nengine = "tensorrt"': '6: [serving] engine: needs "auto" or "onnx" or "native", got "tensorrt"',
     "[serving]\nparity_tolerance = 1": "6: [serving] parity_tolerance: needs a number above 0 and below 1, got 1",
@@ -367,7 +367,8 @@ REFUSALS = {
     "than one",
     '[alerts.channels.ops]\nkind = "webhook"': "5: [alerts.channels.ops] url_env: is missing; write the name of "
     "the environment variable with its address",
-    '[alerts.channels.ops]\nurl_env = "OPS"': '5: [alerts.channels.ops] kind: is missing; write kind = "webhook" or "console"',
+    '[alerts.channels.ops]\nurl_env = "OPS"': "5: [alerts.channels.ops] kind: is missing; write kind = "
+    '"slack", "email" or another',
     '[alerts.channels.ops]\nkind = "console"\nurl_env = "OPS"': "7: [alerts.channels.ops] url_env: a console has no address; "
     "leave it out",
     '[alerts.routes]\ninfo = ["opps"]': '6: [alerts.routes] info[1] "opps": unknown channel; known: (console)',
