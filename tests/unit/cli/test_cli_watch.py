@@ -120,7 +120,7 @@ def test_alerts_that_have_ended_are_shown_only_when_asked_for(told: Told) -> Non
             )
     assert [item["name"] for item in answered(told, "alerts")["alerts"]] == ["drift"]
     assert {item["name"] for item in answered(told, "alerts", "--all")["alerts"]} == {"drift", "performance"}
-    assert told("alerts").stdout.splitlines()[1].startswith("2013-04-02 12:00Z  warning   flight-delay  drift")
+    assert told("alerts").stdout.splitlines()[1].split("  ")[1:4] == ["2013-04-02 12:00Z", "warning", " flight-delay"]
 
 
 @pytest.mark.parametrize("verb", ["monitor", "decisions", "rollout", "rollback"])

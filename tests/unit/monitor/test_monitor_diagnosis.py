@@ -22,7 +22,16 @@ LEVEL = 0.01
 
 
 def statistic(value: float, *, quiet: float = 0.0, effect: float = 0.0, alarm: bool = False) -> Statistic:
-    return Statistic(value=value, threshold=0.1, null_mean=quiet, effect=effect, alarm=alarm, strength=1.0)
+    return Statistic(
+        value=value,
+        threshold=0.1,
+        null_mean=quiet,
+        effect=effect,
+        effect_low=effect,
+        effect_high=effect,
+        alarm=alarm,
+        strength=1.0,
+    )
 
 
 def feature(name: str, distance: float, missing: float = 0.0) -> FeatureVerdict:
