@@ -170,28 +170,34 @@ def union(kind: Kind, files: list[str]) -> pa.Table:
     return _query(f"SELECT {_names(kind)} FROM {_source(kind, files)}").replace_schema_metadata(METADATA)
 
 
-def touched(home: Home, model: str, fresh: Collection[str], start: datetime, end: datetime) -> list[datetime]:
-    """Times of live predictions in [start, end), by the minute, whose outcomes the lake's files `fresh` may have changed.
+def touched(
+    home: Home, model: str, fresh: Collection[str], start: datetime, end: datetime
+) -> tuple[list[datetime], bool]:
+    """Times of live predictions in [start, end), by the minute, whose outcomes the lake's files `fresh` may have changed;
+    and whether they hold outcomes of predictions from before `start`, by id.
 
     Those that an outcome in them belongs to by id; those of a key that an outcome in them names, or that a prediction in
     them may have taken an outcome from; and the predictions in them. Never too few; by key sometimes too many.
     """
-    first, last = date_of(start), _last_date(end)
     with steady(home):
-        every = _source("predictions", lake_files(home, "predictions", model, first, last))
+        every = _source("predictions", lake_files(home, "predictions", model, date_of(start)))
         keyed = _source("outcomes", lake_files(home, "outcomes", model, date_of(start - _OUTCOME_SLACK)))
         told, new = _news(home, "outcomes", model, fresh), _news(home, "predictions", model, fresh)
         found = _query(
             f"WITH told AS MATERIALIZED (SELECT id, key FROM {told}),"
             f" new AS MATERIALIZED (SELECT id, key FROM {new} WHERE role = 'live'),"
-            f" taken AS MATERIALIZED (SELECT DISTINCT key FROM {keyed} WHERE id IS NULL AND key IN (SELECT key FROM new))"
-            f" SELECT DISTINCT date_trunc('minute', timestamp) AS answered FROM {every} WHERE role = 'live'"
-            f" AND timestamp >= {_time(start)} AND timestamp < {_time(end)}"
+            f" taken AS MATERIALIZED (SELECT DISTINCT key FROM {keyed} WHERE id IS NULL AND key IN (SELECT key FROM new)),"
+            f" asked AS MATERIALIZED (SELECT id, key, timestamp FROM {every} WHERE role = 'live'"
+            f" AND timestamp >= {_time(start)})"
+            " SELECT DISTINCT date_trunc('minute', timestamp) AS answered FROM asked"
+            f" WHERE timestamp < {_time(end)}"
             " AND (id IN (SELECT id FROM told WHERE id IS NOT NULL) OR key IN (SELECT key FROM told WHERE key IS NOT NULL)"
-            " OR key IN (SELECT key FROM taken) OR id IN (SELECT id FROM new)) ORDER BY answered"
+            " OR key IN (SELECT key FROM taken) OR id IN (SELECT id FROM new))"
+            " UNION ALL (SELECT NULL FROM told WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM asked) LIMIT 1)"
+            " ORDER BY answered"
         )
-    times: list[datetime] = found["answered"].to_pylist()
-    return times
+    times: list[datetime | None] = found["answered"].to_pylist()
+    return [at for at in times if at is not None], None in times
 
 
 def too_late(home: Home, model: str, fresh: Collection[str], before: datetime) -> int:

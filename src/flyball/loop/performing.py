@@ -66,7 +66,8 @@ def keep_performance(home: Home, database: Database, project: Project, *, now: d
     known = _judged(database, question.model)
     last = max((end for _, end in known), default=None)
     closed = due_windows(past[0].at, last, now, settings.window_s, 0, zone)[:MOST_AT_ONCE]
-    again = {*_due(database, question.model, now), *_touched(home, question.model, known, fresh, since)}
+    touched, strangers = _touched(home, question.model, known, fresh, since)
+    again = {*_due(database, question.model, now), *touched}
     judged: dict[Window, PerformanceVerdict] = {}
     for window in sorted({*again, *closed}):
         if live.live_at(database, question.model, window[1]) is not None:
@@ -75,7 +76,8 @@ def keep_performance(home: Home, database: Database, project: Project, *, now: d
             )
     _alert(database, question.model, judged)
     if fresh:
-        _tell_too_late(home, database, question.model, fresh, since, known=bool(known), now=now)
+        if strangers:
+            _tell_too_late(home, database, question.model, fresh, since, now=now)
         _remember(database, question.model, files, now)
 
 
@@ -146,21 +148,28 @@ def _due(database: Database, model: str, now: datetime) -> list[Window]:
     return [(moment(row["start"]), moment(row["ends"])) for row in rows]
 
 
-def _touched(home: Home, model: str, known: list[Window], fresh: set[str], since: datetime) -> list[Window]:
-    """Judged windows, not older than `since`, that news has come for."""
+def _touched(
+    home: Home, model: str, known: list[Window], fresh: set[str], since: datetime
+) -> tuple[list[Window], bool]:
+    """Judged windows, not older than `since`, that news has come for; and whether some of it is about older predictions.
+
+    Before the first judgement nothing is older.
+    """
     open_still = [window for window in known if window[1] > since]
     if not open_still or not fresh:
-        return []
-    times = lake.touched(home, model, fresh, open_still[0][0], open_still[-1][1])
+        return [], bool(known and fresh)
+    times, strangers = lake.touched(home, model, fresh, open_still[0][0], open_still[-1][1])
     minute = timedelta(minutes=1)
-    return [(start, end) for start, end in open_still if any(start < at + minute and at < end for at in times)]
+    return [
+        (start, end) for start, end in open_still if any(start < at + minute and at < end for at in times)
+    ], strangers
 
 
 def _tell_too_late(
-    home: Home, database: Database, model: str, fresh: set[str], since: datetime, *, known: bool, now: datetime
+    home: Home, database: Database, model: str, fresh: set[str], since: datetime, *, now: datetime
 ) -> None:
-    """Record outcomes for predictions that are no longer judged again; before the first judgement none is."""
-    count = lake.too_late(home, model, fresh, since) if known else 0
+    """Record outcomes for predictions that are no longer judged again."""
+    count = lake.too_late(home, model, fresh, since)
     if not count:
         return
     with database.write() as tx:

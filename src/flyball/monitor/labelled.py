@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flyball.errors import NotFound, Unavailable
 from flyball.journal import lake
@@ -18,12 +18,12 @@ from flyball.monitor.concept import JUDGES, Concept, Grounds, with_changes
 from flyball.monitor.estimators import Estimator, estimator_of
 from flyball.monitor.measured import (
     Measured,
-    labelled,
     measure_outcome,
     measure_without_labels,
     with_missing_as_zero,
 )
 from flyball.monitor.performance import PerformanceVerdict, estimate_json, judge_performance, known, metrics_json
+from flyball.monitor.recent import MOST_ROWS, STREAM, Stretch, followed, stretch_of
 from flyball.monitor.windows import Window, window_name
 from flyball.project.records import OutcomeSettings
 from flyball.project.rules import Rule
@@ -35,8 +35,6 @@ from flyball.store import Database, Home, Row, Transaction, stamp
 
 LABEL = OutcomeSettings(name="label", kind="label", window_s=None, missing="unknown")
 
-#: how far back a version's errors are followed row by row.
-STREAM = timedelta(days=30)
 #: own earlier days that a window is compared with, the newest.
 EARLIER_DAYS = 60
 
@@ -96,7 +94,7 @@ def watch_performance(
         grounds={number: _grounds(database, question, number, window) for number in answered} if mature else None,
     )
     estimators = {number: _estimator(database, home, question.model, number) for number in answered}
-    verdict, stream = _followed(home, question, verdict, window, known_by)
+    verdict, stream = _followed(home, question, verdict, scored, window, known_by)
     usable = {number: found for number, found in estimators.items() if not isinstance(found, str)}
     guessed = measure_without_labels(scored, usable, confidence=question.confidence, slices=question.slices)
     verdict = replace(verdict, estimated=_own(guessed, verdict.version, question.primary))
@@ -184,24 +182,19 @@ def _estimator(database: Database, home: Home, model: str, number: int) -> Estim
 
 
 def _followed(
-    home: Home, question: Question, verdict: PerformanceVerdict, window: Window, known_by: datetime
+    home: Home, question: Question, verdict: PerformanceVerdict, scored: pa.Table, window: Window, known_by: datetime
 ) -> tuple[PerformanceVerdict, str]:
     """The verdict with what the streams of its version's errors say, and in a word how these were followed."""
     if not verdict.mature or verdict.version is None or verdict.promised is None:
         return verdict, "not followed: labels may still come, or nothing was promised"
-    start = window[0] - STREAM
-    scored, _ = _scored(home, question, question.label, (start, window[1]), known_by)
-    own = scored.filter(pc.equal(scored["version"], verdict.version))
-    usable = own.filter(pc.is_valid(own["label_text" if question.task == "multiclass" else "label"]))
-    usable = usable.filter(pc.is_valid(usable["score"]))
-    y, score = labelled(usable, question.task, question.classes)
-    if len(y) != usable.num_rows:
+    stretch = _stretch(home, question, scored, window, known_by)
+    if not stretch.whole:
         return verdict, "not followed: some labels are no value of the task"
-    micros = usable["timestamp"].cast(pa.int64()).to_numpy()
+    errors, micros = stretch.errors(question.task, verdict.version)
     days = (micros - int(window[0].timestamp() * 1e6)) // int((window[1] - window[0]).total_seconds() * 1e6)
     try:
         changes = streams.changes(
-            streams.errors_of(question.task, y, score),
+            errors,
             micros.astype("datetime64[us]"),
             days,
             # What was noticed late in the window before may have too few rows to be confirmed there.
@@ -212,7 +205,25 @@ def _followed(
         return verdict, str(error)
     concept = with_changes(Concept(answer=verdict.concept, why=verdict.concept_why), changes)
     followed = replace(verdict, changes=changes, concept=concept.answer, concept_why=concept.why)
-    return followed, f"ADWIN and Page-Hinkley over {len(y)} rows since {start:%Y-%m-%d}"
+    return followed, f"ADWIN and Page-Hinkley over {len(errors)} rows since {stretch.start:%Y-%m-%d}"
+
+
+#: (home, question) -> what its errors are followed by. One process judges a model's windows, one after another.
+_KEPT: dict[tuple[Path, Question], Stretch] = {}
+
+
+def _stretch(home: Home, question: Question, scored: pa.Table, window: Window, known_by: datetime) -> Stretch:
+    """The rows of the STREAM up to the window's end."""
+    fresh = stretch_of(scored, window, question.task, question.classes)
+
+    def read(start: datetime, end: datetime) -> Stretch:
+        rows, _ = _scored(home, question, question.label, (start, end), known_by)
+        return stretch_of(rows, (start, end), question.task, question.classes)
+
+    found = followed(_KEPT.pop((home.path, question), None), fresh, read)
+    if found.whole and len(found.micros) <= MOST_ROWS:
+        _KEPT[home.path, question] = found
+    return found.part(window[0] - STREAM, window[1])
 
 
 def _own(guessed: Sequence[Measured], version: int | None, primary: str | None) -> Estimate | None:
