@@ -7,9 +7,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-import numpy as np
 import orjson
-import pyarrow as pa
 
 from flyball.journal import lake
 from flyball.loop.importance import kept_importance
@@ -29,8 +27,6 @@ from flyball.store import Row, moment
 #: mature windows looked at in one beat, and earlier gaps that one is held against.
 MOST_AT_ONCE = 60
 EARLIER = 60
-#: a normal distribution's 97.5 % quantile.
-Z_95 = 1.96
 
 
 def diagnose_closed(
@@ -57,7 +53,7 @@ def diagnose_mature(site: Site, *, now: datetime) -> None:
         before = of_closed(site, window_name(window))
         if before is None or not row["version"]:
             continue
-        labels = _labels(site, window, row["version"], row["verdict"], orjson.loads(row["evidence"]))
+        labels = _labels(site, row["version"], row["verdict"], orjson.loads(row["evidence"]))
         found = with_labels(before, labels, level=site.project.monitor.false_alarms_per_window)
         _keep(site, window, row["version"], found, "mature", at=now)
 
@@ -88,8 +84,8 @@ def broken_now(site: Site) -> str | None:
     return f"{newest.reason} (on {newest.subject})"
 
 
-def _labels(site: Site, window: Window, number: int, verdict: str, evidence: Mapping[str, Any]) -> Labels:
-    below = {"below": True, "kept": False}.get(verdict)
+def _labels(site: Site, number: int, verdict: str, evidence: Mapping[str, Any]) -> Labels:
+    below, gap = {"below": True, "kept": False}.get(verdict), evidence.get("gap")
     earlier = [
         item.evidence["gap"]
         for item in decisions(site.database, site.model, kind="diagnosis", limit=2 * EARLIER)
@@ -99,7 +95,7 @@ def _labels(site: Site, window: Window, number: int, verdict: str, evidence: Map
         below=below,
         reason=str(evidence.get("reason", "")),
         loss=_loss(site, number, evidence),
-        gap=_gap(site, window, number),
+        gap=Estimate(**gap) if gap is not None and gap["value"] is not None else None,
         earlier_gaps=earlier[:EARLIER],
     )
 
@@ -120,21 +116,6 @@ def _loss(site: Site, number: int, evidence: Mapping[str, Any]) -> float | None:
     if held is None or measured is None:
         return None
     return float(held.value - measured if GREATER_IS_BETTER[metric] else measured - held.value)
-
-
-def _gap(site: Site, window: Window, number: int) -> Estimate | None:
-    """The share that came true less the share foretold, over a binary model's own rows with a label."""
-    settings = site.project.model
-    if settings.task != "binary":
-        return None
-    rows = lake.scored(site.home, site.model, *window, positive=settings.positive)
-    y, score, by = (rows[name].cast(pa.float64()).to_numpy() for name in ("label", "score", "version"))
-    known = np.isfinite(y) & np.isfinite(score) & (by == number)
-    if known.sum() < 2:
-        return None
-    apart = y[known] - score[known]
-    value, half = float(apart.mean()), Z_95 * float(apart.std(ddof=1)) / float(np.sqrt(len(apart)))
-    return Estimate(value=value, low=value - half, high=value + half, rows=len(apart))
 
 
 def _keep(site: Site, window: Window, number: int, found: Diagnosis, labels: str, *, at: datetime) -> None:

@@ -67,7 +67,7 @@ def keep_performance(home: Home, database: Database, project: Project, *, now: d
     last = max((end for _, end in known), default=None)
     closed = due_windows(past[0].at, last, now, settings.window_s, 0, zone)[:MOST_AT_ONCE]
     touched, strangers = _touched(home, question.model, known, fresh, since)
-    again = {*_due(database, question.model, now), *touched}
+    again = {*_due(database, question.model, now), *_worth(database, question.model, touched, now)}
     judged: dict[Window, PerformanceVerdict] = {}
     for window in sorted({*again, *closed}):
         if live.live_at(database, question.model, window[1]) is not None:
@@ -163,6 +163,18 @@ def _touched(
     return [
         (start, end) for start, end in open_still if any(start < at + minute and at < end for at in times)
     ], strangers
+
+
+def _worth(database: Database, model: str, touched: list[Window], now: datetime) -> list[Window]:
+    """Of the windows that news has come for those to judge now: an immature one alarms nobody, and is shown anew only after
+    a window's length.
+    """
+    rows = database.all(
+        "SELECT start, evidence FROM \"window\" WHERE model = :model AND kind = 'performance' AND mature = 0",
+        model=model,
+    )
+    last = {moment(row["start"]): moment(orjson.loads(row["evidence"])["known_by"]) for row in rows}
+    return [(start, end) for start, end in touched if start not in last or now - last[start] >= end - start]
 
 
 def _tell_too_late(

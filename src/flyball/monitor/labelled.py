@@ -18,6 +18,7 @@ from flyball.monitor.concept import JUDGES, Concept, Grounds, with_changes
 from flyball.monitor.estimators import Estimator, estimator_of
 from flyball.monitor.measured import (
     Measured,
+    foretold_gap,
     measure_outcome,
     measure_without_labels,
     with_missing_as_zero,
@@ -93,8 +94,8 @@ def watch_performance(
         primary=question.primary,
         grounds={number: _grounds(database, question, number, window) for number in answered} if mature else None,
     )
-    estimators = {number: _estimator(database, home, question.model, number) for number in answered}
     verdict, stream = _followed(home, question, verdict, scored, window, known_by)
+    estimators = {number: _estimator(database, home, question.model, number) for number in answered}
     usable = {number: found for number, found in estimators.items() if not isinstance(found, str)}
     guessed = measure_without_labels(scored, usable, confidence=question.confidence, slices=question.slices)
     verdict = replace(verdict, estimated=_own(guessed, verdict.version, question.primary))
@@ -104,6 +105,7 @@ def watch_performance(
         "too_late": too_late,
         "estimate": own if isinstance(own, str) else BLIND,
         "stream": stream,
+        "gap": estimate_json(foretold_gap(scored, verdict.version) if question.task == "binary" else None),
     }
     _write(
         database, question, window, verdict, (*verdict.measured, *guessed, *business), evidence, known_by, recorded_at

@@ -30,6 +30,9 @@ _NEED_PROBABILITIES = ("log_loss", "brier", "ece")
 
 UNKNOWN = float("nan")
 
+#: a normal distribution's 97.5 % quantile.
+Z_95 = 1.96
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -168,6 +171,17 @@ def labelled(rows: pa.Table, task: str, classes: tuple[str, ...] | None) -> Rows
     if task == "binary":
         usable &= (y == 0) | (y == 1)
     return y[usable], score[usable]
+
+
+def foretold_gap(scored: pa.Table, version: int | None) -> Estimate | None:
+    """The share that came true less the share foretold, over a binary model's own rows with a label; 95 % interval."""
+    own = scored.filter(pc.equal(scored["version"], version)) if version is not None else scored.slice(0, 0)
+    y, score = labelled(own, "binary", None)
+    if len(y) < 2:
+        return None
+    apart = y - score
+    value, half = float(apart.mean()), Z_95 * float(apart.std(ddof=1)) / float(np.sqrt(len(apart)))
+    return Estimate(value=value, low=value - half, high=value + half, rows=len(apart))
 
 
 def _classes(rows: pa.Table, classes: tuple[str, ...] | None) -> Rows:
