@@ -10,7 +10,7 @@ from flyball.cli.options import as_time, at_place, json_option, why_option
 from flyball.cli.place import Place, open_home, the_project
 from flyball.cli.show import put
 from flyball.dashboard.reads import require_model
-from flyball.errors import Mistake
+from flyball.errors import Mistake, NotFound
 from flyball.project.durations import parse_duration
 from flyball.registry import audit
 from flyball.registry.codec import plain
@@ -46,6 +46,8 @@ def silence(
         if about:
             require_model(database, about)
         with database.write() as tx:
+            if lift and (until or length):
+                raise Mistake("--lift ends a silence now; leave out --for and --until")
             if lift:
                 ended = silences.lift(tx, model=about, name=name, who=who, why=why, now=now)
             else:
@@ -53,6 +55,8 @@ def silence(
                 silences.silence(tx, model=about, name=name, until=ends, who=who, why=why, now=now)
     elif lift or until or length or name:
         raise Mistake("name the model, or all: flyball silence MODEL --for 2h --why TEXT")
+    if lift and not ended:
+        raise NotFound(f"no silence of {model}, {name or 'every alert'}, is in force; `flyball silence` lists what is")
     left = silences.silences(database, now)
     lines = [f"lifted: {item}" for item in ended] + [f"silent: {item}" for item in left]
     put(
@@ -112,9 +116,13 @@ def alert_ack(place: Place, number: int, as_json: bool) -> None:
 @json_option
 def alert_retry(place: Place, channel: str | None, as_json: bool) -> None:
     """Have messages that CHANNEL (else any) did not take sent again at the loop's next beat."""
-    from flyball.loop.deliveries import retry
+    from flyball.loop.deliveries import channels, retry
 
     database = open_home(place)
     with database.write() as tx:
+        known = channels(tx)
+        if channel is not None and channel not in known:
+            there = ", ".join(known) or "none yet"
+            raise NotFound(f"no message was ever for an alert channel {channel!r} (there were for: {there})")
         count = retry(tx, now=utcnow(), channel=channel)
-    put({"messages": count}, f"{count} messages are sent again at the next beat", as_json=as_json)
+    put({"messages": count}, f"sent again at the next beat: {count}", as_json=as_json)

@@ -53,7 +53,7 @@ class Checked:
 @click.pass_context
 def doctor(ctx: click.Context, place: Place, as_json: bool) -> None:
     """Look at what Flyball needs: Python, packages, home, disk, ports, database, MLflow, project. Exit 1 if one is broken."""
-    found = [*_installed(), *_home(place.home), *_ports(place.home), _mlflow(), *_project(place)]
+    found = [*_installed(), *_home(place.home), *_alerts(place.home), *_ports(place.home), _mlflow(), *_project(place)]
     broken = any(item.state == "broken" for item in found)
     put({"ok": not broken, "findings": [plain(item) for item in found]}, render(found), as_json=as_json)
     ctx.exit(1 if broken else 0)
@@ -131,6 +131,39 @@ def _server() -> Checked:
     except FlyballError as error:
         mend = f"start that server, mend {DATABASE_URL}, or unset it to use the SQLite file in the home folder"
         return Checked(what="database", state="broken", told=str(error), mend=mend)
+
+
+#: what was not taken, and will not be until somebody does something about it.
+_REFUSED = (
+    "SELECT channel, count(*) AS messages, max(error) AS error FROM delivery WHERE status = 'refused'"
+    " GROUP BY channel ORDER BY channel"
+)
+
+
+def _alerts(home: Home) -> Iterator[Checked]:
+    """A note a channel that refuses messages; nothing where none does, or the database is in trouble, which is told."""
+    for channel, messages, error in _refused(home):
+        yield Checked(
+            what=f"alerts to {channel}",
+            state="note",
+            told=f"not taken: {messages} ({error})",
+            mend=f"mend the channel, try it with `flyball alert test {channel}`, then `flyball alert retry {channel}`",
+        )
+
+
+def _refused(home: Home) -> list[tuple[str, int, str]]:
+    try:
+        if url := database_url(os.environ):
+            from flyball.store import postgres  # an extra
+
+            with closing(postgres.server(url)) as server:
+                return [(row["channel"], row["messages"], row["error"]) for row in server.all(_REFUSED)]
+        if not home.database.exists():
+            return []
+        with closing(sqlite3.connect(f"{home.database.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(_REFUSED).fetchall()
+    except (FlyballError, sqlite3.Error):  # also a home of an earlier version, which has no such table yet
+        return []
 
 
 def _ports(home: Home) -> Iterator[Checked]:

@@ -15,6 +15,7 @@ import orjson
 
 from flyball.errors import Mistake, NotFound
 from flyball.registry import audit, chain
+from flyball.rollout.move import rollback_target
 from flyball.store import Database, Row, Transaction, emit, moment, stamp
 
 Severity = Literal["info", "warning", "critical"]
@@ -42,7 +43,8 @@ def open_alert(
 ) -> None:
     """Open an alert and have it told. One that is open already, or whose end was not told yet, takes the newer evidence.
 
-    In `evidence`, `features` (columns, the worst first) and `slice` (text) are shown with the message.
+    In `evidence`, `features` (columns, the worst first) and `slice` (text) are shown with the message, and the last days of
+    `metric`, where it names one.
     """
     row = tx.one(
         "SELECT id FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL", model=model, name=name
@@ -73,14 +75,16 @@ def open_alert(
 def end_alert(tx: Transaction, *, model: str, name: str, at: datetime, why: str) -> None:
     """End the open alert, if there is one, and have that told."""
     row = tx.one(
-        "SELECT id, severity, since FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL",
+        "SELECT id, severity, since, evidence FROM alert WHERE model = :model AND name = :name AND resolved_at IS NULL",
         model=model,
         name=name,
     )
     if row is None:
         return
     tx.run("UPDATE alert SET resolved_at = :at WHERE id = :id", at=stamp(at), id=row["id"])
-    _tell(tx, row["id"], model, name, row["severity"], "resolved", why, {}, at, since=moment(row["since"]))
+    metric = orjson.loads(row["evidence"]).get("metric")
+    evidence = {"metric": metric} if metric else {}  # of what it was about, how it is now
+    _tell(tx, row["id"], model, name, row["severity"], "resolved", why, evidence, at, since=moment(row["since"]))
 
 
 def is_open(database: Database, *, model: str, name: str) -> bool:
@@ -198,8 +202,8 @@ def _reopened(tx: Transaction, model: str, name: str) -> Row | None:
     return row
 
 
-def _context(tx: Transaction, model: str, name: str) -> dict[str, Any]:
-    """What answers, what answered before, who changed that and when, how to go back; the metric's last days."""
+def _context(tx: Transaction, model: str, metric: str | None) -> dict[str, Any]:
+    """What answers, since when and by whom, what a rollback would put back and how; the last days of `metric`."""
     found: dict[str, Any] = {}
     moves = [
         (orjson.loads(row["record"])["live"], row)
@@ -213,19 +217,24 @@ def _context(tx: Transaction, model: str, name: str) -> dict[str, Any]:
         since = next((index for index, (number, _) in enumerate(moves) if number != serving), len(moves)) - 1
         move = moves[since][1]
         found |= {"live": serving, "since": move["at"], "who": move["who"], "why": move["why"]}
-        if since + 1 < len(moves):
-            found |= {"before": moves[since + 1][0], "rollback": f"flyball rollback {model}"}
-    if name == "performance":
-        rows = tx.all(
-            "SELECT metric, value FROM metrics_daily WHERE model = :model AND value IS NOT NULL AND metric ="
-            " (SELECT min(metric) FROM metrics_daily WHERE model = :model) AND variant = 'live'"
-            " ORDER BY date DESC LIMIT :days",
-            model=model,
-            days=RECENT_DAYS,
-        )
-        if rows:
-            found["recent"] = {"metric": rows[0]["metric"], "values": [row["value"] for row in reversed(rows)]}
+        if (before := rollback_target(tx, model)) is not None:
+            found |= {"before": before, "rollback": f"flyball rollback {model}"}
+    if metric and (values := _recent(tx, model, metric)):
+        found["recent"] = {"metric": metric, "values": values}
     return found
+
+
+def _recent(tx: Transaction, model: str, metric: str) -> list[float]:
+    """A value a day, oldest first: of all rows with labels that the live version answered, of two the one of more rows."""
+    rows = tx.all(
+        "SELECT date, value FROM metrics_daily WHERE model = :model AND metric = :metric AND variant = 'live'"
+        " AND slice = '' AND basis = 'label' AND value IS NOT NULL ORDER BY date DESC, rows, version LIMIT :most",
+        model=model,
+        metric=metric,
+        most=2 * RECENT_DAYS,
+    )
+    days = {row["date"]: float(row["value"]) for row in rows}
+    return list(days.values())[:RECENT_DAYS][::-1]
 
 
 def _tell(
@@ -253,7 +262,7 @@ def _tell(
         "at": stamp(at),
         "since": stamp(since),
         "evidence": orjson.loads(orjson.dumps(evidence, option=orjson.OPT_SERIALIZE_NUMPY)),
-        "context": _context(tx, model, name),
+        "context": _context(tx, model, evidence.get("metric")),
         # Kept elsewhere with the message, it bears witness against an audit that was cut short.
         "audit_head": chain.head(tx),
     }

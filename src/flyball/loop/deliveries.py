@@ -168,6 +168,11 @@ def retry(
     )
 
 
+def channels(source: Transaction | Database) -> list[str]:
+    """Every channel that a message was ever for."""
+    return [row["channel"] for row in source.all("SELECT DISTINCT channel FROM delivery ORDER BY channel")]
+
+
 def undelivered(database: Database, *, model: str | None = None) -> list[Undelivered]:
     """What was tried and not taken, oldest first."""
     rows = database.all(

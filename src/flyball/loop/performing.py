@@ -14,8 +14,9 @@ from flyball.journal import lake
 from flyball.journal.layout import date_of, lake_files
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.calm import calm
-from flyball.monitor.labelled import Question, watch_performance
+from flyball.monitor.labelled import watch_performance
 from flyball.monitor.performance import PerformanceVerdict
+from flyball.monitor.question import Question
 from flyball.monitor.windows import Window, due_windows, window_name
 from flyball.project.records import Project
 from flyball.registry import live
@@ -74,7 +75,7 @@ def keep_performance(home: Home, database: Database, project: Project, *, now: d
             judged[window] = watch_performance(
                 database, home, question, window=window, known_by=now, recorded_at=utcnow()
             )
-    _alert(database, question.model, judged)
+    _alert(database, question, judged)
     if fresh:
         if strangers:
             _tell_too_late(home, database, question.model, fresh, since, now=now)
@@ -199,8 +200,9 @@ def _tell_too_late(
         )
 
 
-def _alert(database: Database, model: str, judged: dict[Window, PerformanceVerdict]) -> None:
+def _alert(database: Database, question: Question, judged: dict[Window, PerformanceVerdict]) -> None:
     """The newest mature window speaks for the model; one that is still immature, or of long ago, does not."""
+    model = question.model
     row = database.one(
         "SELECT start, ends FROM \"window\" WHERE model = :model AND kind = 'performance' AND mature = 1"
         " ORDER BY start DESC LIMIT 1",
@@ -220,7 +222,12 @@ def _alert(database: Database, model: str, judged: dict[Window, PerformanceVerdi
                 severity="critical",
                 title=f"{model}: performance below its promise on {day}: {verdict.reason}; live: v{deployed.live}; "
                 f"back: `flyball rollback {model}`",
-                evidence={"day": day, "version": deployed.live, "reason": verdict.reason},
+                evidence={
+                    "day": day,
+                    "version": deployed.live,
+                    "reason": verdict.reason,
+                    "metric": question.primary,
+                },
                 at=window[1],
             )
         elif verdict.verdict == "kept" and calm(database, model, "performance", ("kept",)):

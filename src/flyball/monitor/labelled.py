@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from flyball.errors import NotFound, Unavailable
@@ -23,53 +21,19 @@ from flyball.monitor.measured import (
     measure_without_labels,
     with_missing_as_zero,
 )
-from flyball.monitor.performance import PerformanceVerdict, estimate_json, judge_performance, known, metrics_json
+from flyball.monitor.performance import PerformanceVerdict, estimate_json, judge_performance
+from flyball.monitor.question import Question, due_at
 from flyball.monitor.recent import MOST_ROWS, STREAM, Stretch, followed, stretch_of
 from flyball.monitor.windows import Window, window_name
+from flyball.monitor.written import evidence_of, write_performance
 from flyball.project.records import OutcomeSettings
-from flyball.project.rules import Rule
-from flyball.registry.decisions import decide
 from flyball.registry.versions import version as registered
 from flyball.stats.estimate import Estimate
 from flyball.stats.estimated import BLIND
-from flyball.store import Database, Home, Row, Transaction, stamp
-
-LABEL = OutcomeSettings(name="label", kind="label", window_s=None, missing="unknown")
+from flyball.store import Database, Home
 
 #: own earlier days that a window is compared with, the newest.
 EARLIER_DAYS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a model's windows are judged by; the same for all of them."""
-
-    model: str
-    task: str
-    rule: Rule | None
-    confidence: float
-    #: the labels of a multiclass model; None = those that occur.
-    classes: tuple[str, ...] | None = None
-    #: of a binary model, what counts as 1.
-    positive: str | None = None
-    primary: str | None = None
-    slices: tuple[str, ...] = ()
-    outcomes: tuple[OutcomeSettings, ...] = (LABEL,)
-    #: after a window's end, when its labels are complete as far as the settings know.
-    label_delay_s: float = 0.0
-    false_alarms: float = 0.01
-
-    @property
-    def label(self) -> OutcomeSettings:
-        return next((item for item in self.outcomes if item.kind == "label"), LABEL)
-
-
-def due_at(question: Question, outcome: OutcomeSettings, window: Window) -> datetime:
-    """When an outcome of the window's predictions has had its time: its own window, else the label's delay; of the label both."""
-    delay_s = question.label_delay_s if outcome.window_s is None else outcome.window_s
-    if outcome.kind == "label":
-        delay_s = max(delay_s, question.label_delay_s)
-    return window[1] + timedelta(seconds=delay_s)
 
 
 def watch_performance(
@@ -97,17 +61,22 @@ def watch_performance(
     verdict, stream = _followed(home, question, verdict, scored, window, known_by)
     estimators = {number: _estimator(database, home, question.model, number) for number in answered}
     usable = {number: found for number, found in estimators.items() if not isinstance(found, str)}
-    guessed = measure_without_labels(scored, usable, confidence=question.confidence, slices=question.slices)
-    verdict = replace(verdict, estimated=_own(guessed, verdict.version, question.primary))
+    # What was estimated when the window closed stands, where its rows are still those.
+    stands = _estimates(database, question, window, scored.num_rows) if mature else {}
+    guessed = (
+        [] if stands else measure_without_labels(scored, usable, confidence=question.confidence, slices=question.slices)
+    )
+    estimated = stands.get(verdict.version or 0) if stands else _own(guessed, verdict.version, question.primary)
+    verdict = replace(verdict, estimated=estimated)
     business = _business(home, question, window, known_by) if scored.num_rows else []
     own = estimators.get(verdict.version) if verdict.version is not None else None
-    evidence = _evidence(question, verdict, known_by) | {
+    evidence = evidence_of(question, verdict, known_by) | {
         "too_late": too_late,
         "estimate": own if isinstance(own, str) else BLIND,
         "stream": stream,
         "gap": estimate_json(foretold_gap(scored, verdict.version) if question.task == "binary" else None),
     }
-    _write(
+    write_performance(
         database, question, window, verdict, (*verdict.measured, *guessed, *business), evidence, known_by, recorded_at
     )
     return verdict
@@ -228,155 +197,23 @@ def _stretch(home: Home, question: Question, scored: pa.Table, window: Window, k
     return found.part(window[0] - STREAM, window[1])
 
 
-def _own(guessed: Sequence[Measured], version: int | None, primary: str | None) -> Estimate | None:
-    mine = [item for item in guessed if item.version == version and item.slice == "" and item.metric == primary]
-    return max(mine, key=lambda item: item.answered).value if mine else None
-
-
-def _evidence(question: Question, verdict: PerformanceVerdict, known_by: datetime) -> dict[str, Any]:
+def _estimates(database: Database, question: Question, window: Window, rows: int) -> dict[int, Estimate]:
+    """Version -> what was estimated of the window before; empty where nothing was, or of other rows."""
+    found = database.all(
+        "SELECT version, value, low, high, rows, answered FROM metrics_daily WHERE model = :model AND date = :day"
+        " AND basis = 'estimate' AND slice = '' AND metric = :metric AND value IS NOT NULL ORDER BY answered",
+        model=question.model,
+        day=window_name(window),
+        metric=question.primary,
+    )
+    if sum(row["answered"] or 0 for row in found) != rows:
+        return {}
     return {
-        "reason": verdict.reason,
-        "promise": question.rule.text if question.rule else None,
-        "labels": verdict.labels,
-        "mature": verdict.mature,
-        "known_by": stamp(known_by),
-        "primary": question.primary,
-        "measured": estimate_json(verdict.found),
-        "estimated": estimate_json(verdict.estimated),
-        "promised": estimate_json(verdict.promised),
-        "concept": verdict.concept,
-        "concept_why": verdict.concept_why,
-        "changes": [
-            {
-                "detector": item.detector,
-                "at": stamp(item.at),
-                "before": known(item.before),
-                "after": known(item.after),
-                "confirmed": item.confirmed,
-            }
-            for item in verdict.changes
-        ],
-        "metrics": metrics_json(verdict),
+        row["version"]: Estimate(value=row["value"], low=row["low"], high=row["high"], rows=row["rows"])
+        for row in found
     }
 
 
-def _write(
-    database: Database,
-    question: Question,
-    window: Window,
-    verdict: PerformanceVerdict,
-    measured: Sequence[Measured],
-    evidence: dict[str, Any],
-    known_by: datetime,
-    recorded_at: datetime,
-) -> None:
-    day = window_name(window)
-    coming = [due for item in question.outcomes if (due := due_at(question, item, window)) > known_by]
-    with database.write() as tx:
-        before = tx.one(
-            'SELECT verdict, mature, rows, evidence FROM "window"'
-            " WHERE model = :model AND kind = 'performance' AND start = :start",
-            model=question.model,
-            start=stamp(window[0]),
-        )
-        evidence |= {"reopened": _reopened(before, verdict.rows)}
-        _keep_metrics(tx, question.model, day, measured)
-        _keep_window(tx, question.model, window, verdict, evidence, min(coming, default=None), recorded_at)
-        for kind, said, why in _decisions(verdict, before):
-            decide(
-                tx,
-                model=question.model,
-                at=known_by,
-                kind="performance",
-                subject=day,
-                verdict=said,
-                reason=why,
-                evidence={**evidence, "version": verdict.version or 0},
-                dedup=f"performance:{question.model}:{day}{kind}",
-            )
-
-
-def _reopened(before: Row | None, rows: int) -> dict[str, int] | None:
-    """That predictions came, or went to another version, after the window was first judged: its rows then and now."""
-    if before is None:
-        return None
-    kept: dict[str, int] | None = orjson.loads(before["evidence"]).get("reopened")
-    first = kept["rows_first"] if kept else before["rows"]
-    return {"rows_first": first, "rows_now": rows} if first != rows else kept
-
-
-def _decisions(verdict: PerformanceVerdict, before: Row | None) -> list[tuple[str, str, str]]:
-    """(end of the dedup key, verdict, reason) of what has to be told of this window."""
-    if not verdict.mature:
-        return []
-    found = []
-    if verdict.verdict == "below":
-        found.append(("", "below", verdict.reason))
-    was = before["verdict"] if before is not None and before["mature"] else None
-    if was is not None and was != verdict.verdict and "below" in (was, verdict.verdict):
-        again = f"judged again with {verdict.labels} labels: {verdict.verdict}, was {was}; {verdict.reason}"
-        found.append((f":{was}:{verdict.verdict}:{verdict.labels}", verdict.verdict, again))
-    if verdict.concept == "drift":
-        found.append(
-            (":concept", "concept_drift", f"what v{verdict.version} learnt holds no more: {verdict.concept_why}")
-        )
-    return found
-
-
-_NEWEST = """
-INSERT INTO "window" (model, kind, start, ends, version, verdict, rows, recorded_at, evidence, mature, due_at)
-VALUES (:model, 'performance', :start, :ends, :version, :verdict, :rows, :recorded_at, :evidence, :mature, :due_at)
-ON CONFLICT (model, kind, start) DO UPDATE SET version = excluded.version, verdict = excluded.verdict, ends = excluded.ends,
-  rows = excluded.rows, recorded_at = excluded.recorded_at, evidence = excluded.evidence, mature = excluded.mature,
-  due_at = excluded.due_at
-WHERE "window".evidence <> excluded.evidence
-"""
-
-
-def _keep_window(
-    tx: Transaction,
-    model: str,
-    window: Window,
-    verdict: PerformanceVerdict,
-    evidence: Mapping[str, Any],
-    due: datetime | None,
-    recorded_at: datetime,
-) -> None:
-    tx.run(
-        _NEWEST,
-        model=model,
-        start=stamp(window[0]),
-        ends=stamp(window[1]),
-        version=verdict.version or 0,
-        verdict=verdict.verdict,
-        rows=verdict.rows,
-        recorded_at=stamp(recorded_at),
-        evidence=orjson.dumps(evidence, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
-        mature=int(verdict.mature),
-        due_at=stamp(due) if due else None,
-    )
-
-
-def _keep_metrics(tx: Transaction, model: str, day: str, measured: Sequence[Measured]) -> None:
-    """The day's figures, whole: what is no longer so does not stay."""
-    tx.run("DELETE FROM metrics_daily WHERE model = :model AND date = :day", model=model, day=day)
-    for item in measured:
-        tx.run(
-            "INSERT INTO metrics_daily"
-            " (model, version, variant, date, slice, basis, metric, value, low, high, rows, answered, mature)"
-            " VALUES (:model, :version, :variant, :day, :slice, :basis, :metric, :value, :low, :high, :rows, :answered,"
-            " :mature)",
-            model=model,
-            version=item.version,
-            variant=item.variant,
-            day=day,
-            slice=item.slice,
-            basis=item.basis,
-            metric=item.metric,
-            value=known(item.value.value),
-            low=known(item.value.low),
-            high=known(item.value.high),
-            rows=item.value.rows,
-            answered=item.answered,
-            mature=int(item.mature),
-        )
+def _own(guessed: Sequence[Measured], version: int | None, primary: str | None) -> Estimate | None:
+    mine = [item for item in guessed if item.version == version and item.slice == "" and item.metric == primary]
+    return max(mine, key=lambda item: item.answered).value if mine else None

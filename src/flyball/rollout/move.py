@@ -115,11 +115,17 @@ def rollback(
     way = _way(database, model)
     if not way:
         raise NotFound(f"{model} has never been live; there is nothing to roll back")
-    barred = {item.version for item in holds.bars(database, model)}
-    before = [number for number in way[:-1] if number not in barred]
-    if not before:
+    before = rollback_target(database, model)
+    if before is None:
         raise Mistake(f"v{way[-1]} of {model} has no version before it; there is nothing to go back to")
-    return _go_live(database, home, model, before[-1], who=who, why=why, now=now, act="rollback", checkpoint=checkpoint)
+    return _go_live(database, home, model, before, who=who, why=why, now=now, act="rollback", checkpoint=checkpoint)
+
+
+def rollback_target(source: Transaction | Database, model: str) -> int | None:
+    """The version that `rollback` would put live; None where there is none to go back to."""
+    barred = {item.version for item in holds.bars(source, model)}
+    before = [number for number in _way(source, model)[:-1] if number not in barred]
+    return before[-1] if before else None
 
 
 def _go_live(
@@ -199,7 +205,7 @@ def _bar(tx: Transaction, model: str, number: int, *, who: str, why: str, now: d
     book.end_open(tx, model, number, now=now, why=f"v{number} was barred by {who}: {why}")
 
 
-def _way(database: Database, model: str) -> list[int]:
+def _way(database: Transaction | Database, model: str) -> list[int]:
     """How the present version was come to, without what was rolled back: nothing goes back to a bad version."""
     way: list[int] = []
     for row in database.all("SELECT act, becomes FROM audit WHERE model = :model ORDER BY id", model=model):

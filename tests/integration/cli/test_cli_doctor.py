@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from flyball.cli.main import main
+from flyball.loop.deliveries import plan
 from flyball.project.create import create_project
 from flyball.store import Home, open_database
 
@@ -77,3 +82,44 @@ def test_every_broken_finding_has_its_mend_printed(project: Path) -> None:
     result = CliRunner().invoke(main, ["doctor", "--project", str(project)])
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == "project: `flyball check` tells them all"
+
+
+def test_messages_that_a_channel_refused_are_told_with_their_mend(
+    project: Path, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note a channel, in either database; what waits, or has come, is none."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    database = open_database(Home(project / ".flyball"), environ)
+    at = datetime(2026, 1, 5, 3, tzinfo=UTC)
+    with database.write() as tx:
+        for event, (channel, status) in enumerate([("ops", "refused"), ("ops", "refused"), ("team", "waiting")], 1):
+            plan(
+                tx,
+                event=event,
+                channel=channel,
+                model="churn",
+                alert_key="churn:drift:1",
+                status=status,
+                next_at=at,
+                error="alert channel ops: slack failed (answered 404)",
+            )
+    database.close()
+    code, found = looked(project)
+    assert (code, found["alerts to ops"]["state"], "alerts to team" in found) == (0, "note", False)
+    assert found["alerts to ops"]["told"] == "not taken: 2 (alert channel ops: slack failed (answered 404))"
+    assert found["alerts to ops"]["mend"] == (
+        "mend the channel, try it with `flyball alert test ops`, then `flyball alert retry ops`"
+    )
+
+
+def test_a_home_of_an_earlier_version_is_left_as_it_is(project: Path) -> None:
+    """Looking for refused messages makes no table."""
+    home = Home(project / ".flyball").made()
+    with closing(sqlite3.connect(home.database)) as connection:
+        connection.execute("CREATE TABLE version (model TEXT)")
+        connection.commit()
+    before = home.database.read_bytes()
+    _, found = looked(project)
+    assert not any(name.startswith("alerts to") for name in found)
+    assert home.database.read_bytes() == before

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -26,50 +23,12 @@ from flyball.project.load import load_project
 from flyball.project.records import AlertSettings, Channel
 from flyball.store import Database, Home, open_database
 from flyball.store.outbox import pending
+from tests.integration.listener import OK, listening
 
 NOW = datetime(2026, 1, 5, 3, tzinfo=UTC)
 OPS = Channel(name="ops", kind="slack", url_env="OPS_TEST_URL")
 TEAM = Channel(name="team", kind="webhook", url_env="TEAM_TEST_URL")
 CONSOLE = Channel(name="console", kind="console")
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@dataclass
-class Listener:
-    """Raw answers, the last of them for ever; bodies that came. An empty answer: it hangs up."""
-
-    url: str
-    answers: list[bytes]
-    got: list[dict[str, Any]] = field(default_factory=list)
-
-
-@contextmanager
-def listening(*answers: bytes) -> Iterator[Listener]:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        found = Listener(f"http://127.0.0.1:{server.getsockname()[1]}/secret", list(answers))
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection, connection.makefile("rb") as read:
-                    length = 0
-                    while (line := read.readline()) not in (b"\r\n", b""):
-                        if line.lower().startswith(b"content-length:"):
-                            length = int(line.split(b":")[1])
-                    if not length:
-                        continue
-                    found.got.append(json.loads(read.read(length)))
-                    answer = found.answers.pop(0) if len(found.answers) > 1 else found.answers[0]
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield found
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
 
 
 @pytest.fixture
@@ -94,8 +53,8 @@ def make(tmp_path: Path, database: Database, said: list[str]) -> Callable[..., S
         (folder / "flyball.toml").write_text('[model]\nname = "late"\ntask = "binary"\nadopted = true\ntarget = "y"\n')
         names = tuple(item.name for item in channels)
         routes = dict.fromkeys(("critical", "warning", "info"), names)
-        project = load_project(folder)
-        object.__setattr__(project, "alerts", AlertSettings(channels=(CONSOLE, *channels), routes=routes, **settings))
+        told = AlertSettings(channels=(CONSOLE, *channels), routes=routes, **settings)
+        project = replace(load_project(folder), alerts=told)
         return Site(
             home=Home(tmp_path / "home"),
             database=database,

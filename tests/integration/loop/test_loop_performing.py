@@ -24,6 +24,7 @@ from flyball.registry.records import Deployment
 from flyball.stats.intervals import estimate
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Database, Home, moment, open_database, stamp
+from flyball.store.outbox import pending
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -223,6 +224,10 @@ def test_an_immature_window_is_shown_and_does_not_alarm(tmp_path: Path) -> None:
     world.beat(START + 8 * DAY)
     assert world.window(START)["verdict"] == "below"
     assert [item.name for item in alerts(world.database, open_only=True)] == ["performance"]
+    # The course of the primary metric goes with it: one day, all its rows.
+    (event,) = [item for item in pending(world.database) if item.kind == "alert"]
+    auc = world.figures(basis="label")["2013-03-01", "", "auc"][0]
+    assert event.payload["context"]["recent"] == {"metric": "auc", "values": [auc]}
     world.segment.close()
     world.database.close()
 

@@ -14,7 +14,8 @@ from flyball.errors import Mistake
 from flyball.journal.carry import carry
 from flyball.journal.line import encode_outcomes, encode_predictions
 from flyball.journal.segment import Segment
-from flyball.monitor.labelled import Question, watch_performance
+from flyball.monitor.labelled import watch_performance
+from flyball.monitor.question import Question
 from flyball.monitor.watch import watch_drift
 from flyball.project.records import MonitorSettings
 from flyball.project.rules import parse_rule

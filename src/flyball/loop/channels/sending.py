@@ -78,14 +78,20 @@ def _mail(mail: Mail) -> None:
     except (OSError, ssl.SSLError):
         raise Rejected(f"ca_file {channel.ca_file} cannot be read") from None
     try:
-        with _connection(channel.host, channel.port, channel.security, proof) as server:
+        server = _connection(channel.host, channel.port, channel.security, proof)
+        try:
             if mail.user is not None and mail.password is not None:
-                server.login(mail.user, mail.password)
+                _log_in(server, mail.user, mail.password)
             refused = server.send_message(mail.message)
+            _part(server)
+        finally:
+            server.close()
     except ssl.SSLCertVerificationError:
         raise Rejected("its certificate was not proven") from None
     except smtplib.SMTPNotSupportedError:
-        raise Rejected("the server offers no STARTTLS, or no login; nothing is sent in the clear") from None
+        raise Rejected(
+            "the server offers no STARTTLS, or takes no such address; nothing is sent in the clear"
+        ) from None
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         raise _answered(min(codes)) from None
@@ -108,6 +114,25 @@ def _connection(host: str, port: int, security: str, proof: ssl.SSLContext) -> s
         server.close()
         raise
     return server
+
+
+def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
+    try:
+        server.login(user, password)
+    except smtplib.SMTPResponseException:
+        raise
+    except (UnicodeError, smtplib.SMTPException) as error:
+        if isinstance(error, smtplib.SMTPServerDisconnected):
+            raise
+        raise Rejected("the server offers no login that is known here, or the login is not ASCII") from None
+
+
+def _part(server: smtplib.SMTP) -> None:
+    """Say goodbye. The mail was taken: whatever is answered now, it must not be sent a second time."""
+    try:
+        server.quit()
+    except (OSError, smtplib.SMTPException):
+        pass
 
 
 def _answered(code: int) -> Away | Rejected:
