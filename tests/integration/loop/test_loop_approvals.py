@@ -19,6 +19,8 @@ from flyball.registry.versions import versions
 from flyball.rollout import move
 from tests.integration.loop.conftest import DAY, START, settled
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 LATER = START + 7 * DAY
 HOUR = timedelta(hours=1)
 
@@ -85,7 +87,6 @@ def test_nobody_in_time_is_no(asking: Site) -> None:
         move.promote(asking.database, asking.home, "late", 2, who="bob", why="now", now=LATER + 3 * DAY)
 
 
-@pytest.mark.slow
 def test_a_newer_candidate_supersedes_one_that_waits(asking: Site) -> None:
     """It was judged on newer rows."""
     for days in (0, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from flyball.loop.backtest import Backtest, backtest
 from flyball.loop.site import Site
@@ -13,6 +14,8 @@ from flyball.project.rules import parse_rule
 from tests.integration.loop.conftest import DAY, settled
 from tests.integration.loop.test_loop_diagnosis import MIDNIGHT, answer, quiet, watched
 from tests.integration.loop.test_loop_tick import everything
+
+pytestmark = pytest.mark.slow  # training runs, one after another
 
 #: what happened day by day: nothing, a shift of x1, nulls in x1, the opposite came true.
 DAYS = ("quiet", "shift", "quiet", "nulls", "quiet", "flipped", "flipped", "quiet")

@@ -26,6 +26,8 @@ from flyball.engine.session import load_engine
 from flyball.errors import Mistake
 from flyball.loop.engines import Standing, dismiss, stand_in
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 ROWS = 2_000
 
 
@@ -76,7 +78,6 @@ def test_a_graph_that_is_proven_stands_for_its_model(stand: Stand) -> None:
     assert "why" not in standing.parity
 
 
-@pytest.mark.slow
 def test_categories_inside_histogram_boosting_are_served_natively(stand: Stand) -> None:
     """They convert without a word, to other answers on most rows (sklearn-onnx #1051)."""
     standing = stand(HistGradientBoostingClassifier(max_iter=20, categorical_features=[2]))
@@ -86,7 +87,6 @@ def test_categories_inside_histogram_boosting_are_served_natively(stand: Stand) 
     assert standing.parity["over_tolerance"] == 0
 
 
-@pytest.mark.slow
 def test_pandas_categories_inside_lightgbm_are_served_natively(stand: Stand) -> None:
     """The codes of a `category` column are not in the graph; here the column comes back with its dtype."""
     frame = FRAME.assign(code=FRAME["code"].map(dict(enumerate("abcde"))).astype("category"))
@@ -95,7 +95,6 @@ def test_pandas_categories_inside_lightgbm_are_served_natively(stand: Stand) -> 
     assert standing.parity["over_tolerance"] == 0
 
 
-@pytest.mark.slow
 def test_a_scaler_before_a_forest_is_counted_and_served_natively(stand: Stand) -> None:
     """In float32 a scaled value falls on the other side of a threshold: parity counts the rows that flip."""
     standing = stand(make_pipeline(StandardScaler(), RandomForestClassifier(60, random_state=0, n_jobs=1)))
@@ -115,7 +114,6 @@ def test_a_scaler_before_xgboost_is_counted_and_served_natively(stand: Stand) ->
     assert standing.parity["over_tolerance"] == 0
 
 
-@pytest.mark.slow
 def test_categories_inside_xgboost_are_served_natively(stand: Stand) -> None:
     """The column comes back as a `category`, with its values in their order."""
     xgboost = pytest.importorskip("xgboost")
@@ -136,7 +134,6 @@ def hours(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(asked=frame["asked"].dt.hour)
 
 
-@pytest.mark.slow
 def test_a_model_with_times_is_served_natively_or_not_at_all(stand: Stand) -> None:
     """No graph takes them; the model gets them back in training's zone, at the hours that clocks there have twice too."""
     asked = pd.Series(pd.date_range("2013-10-26", periods=ROWS, freq="97s", tz="Europe/Berlin", unit="ns"))
@@ -151,7 +148,6 @@ def test_a_model_with_times_is_served_natively_or_not_at_all(stand: Stand) -> No
         stand(model, frame, choice="onnx")
 
 
-@pytest.mark.slow
 def test_a_native_model_is_loaded_again_from_its_bundle(stand: Stand, tmp_path: Path) -> None:
     """It answers as it stood."""
     standing = stand(make_pipeline(FunctionTransformer(np.square), LogisticRegression()), FRAME[["x"]])

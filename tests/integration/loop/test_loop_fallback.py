@@ -26,6 +26,8 @@ from flyball.registry.versions import find, version, versions
 from flyball.store import Home, open_database
 from tests.integration.loop.conftest import DAY, PIPELINE, START, write_project
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 #: two days later: of the five that are held out, three are left in what an earlier run collected.
 LATER = START + 2 * DAY
 
@@ -94,7 +96,6 @@ def tags(site: Site, run: str) -> dict[str, str]:
         return dict(mlflow.execute("SELECT key, value FROM tags WHERE run_uuid = ?", [run]).fetchall())
 
 
-@pytest.mark.slow
 def test_a_version_made_of_a_fallback_says_so_everywhere(site: Site, broken: Path) -> None:
     """Lineage, label, verdict, MLflow, alert and every command; the gate's rules are the same. The next whole run ends it."""
     first = version(site.database, "late", 1)
@@ -173,7 +174,6 @@ def test_without_a_last_good_result_the_run_fails_as_ever(site: Site, broken: Pa
     assert [item.name for item in alerts(site.database, open_only=True)] == ["run_failed"]
 
 
-@pytest.mark.slow
 def test_a_fallback_written_where_none_can_be_is_refused_by_the_run_too(site: Site) -> None:
     """The pipeline was written anew since it was checked: nothing begins."""
     file = site.project.directory / "pipeline.py"

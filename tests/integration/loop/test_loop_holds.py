@@ -17,6 +17,8 @@ from flyball.registry.versions import version, versions
 from flyball.rollout import move
 from tests.integration.loop.conftest import DAY, START
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 LATER = START + 7 * DAY
 HOUR = timedelta(hours=1)
 
@@ -89,7 +91,6 @@ def test_a_second_rollback_goes_behind_what_is_barred(back: Site) -> None:
     assert [item.version for item in holds.bars(back.database, "late")] == [2, 3]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["late", holds.EVERY])
 def test_what_passes_its_gate_while_frozen_waits(site: Site, model: str) -> None:
     """A run by hand goes on, its candidate waits in staging; after the freeze its turn comes by itself."""

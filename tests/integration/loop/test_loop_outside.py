@@ -20,6 +20,8 @@ from flyball.registry.aliases import moved, wanted
 from flyball.rollout import move
 from tests.integration.loop.conftest import START, aliases, settled
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 HOUR = timedelta(hours=1)
 
 
@@ -64,7 +66,6 @@ def test_a_moved_alias_is_put_back_and_told(two: Site) -> None:
     assert open_titles(two) == []
 
 
-@pytest.mark.slow
 def test_an_alias_that_was_deleted_comes_back(two: Site) -> None:
     set_alias(two, "production", None)
     tick(two, now=START + 4 * HOUR)
@@ -94,7 +95,6 @@ def test_under_gate_a_wish_is_answered_by_the_kept_verdict(two: Site) -> None:
     assert (audit.entries(gated.database)[0].who, audit.entries(gated.database)[0].act) == ("mlflow", "promote")
 
 
-@pytest.mark.slow
 def test_under_gate_a_barred_version_stays_barred(two: Site) -> None:
     gated = settled(two, gate={"moved_alias": "gate"})
     move.rollback(gated.database, gated.home, "late", who="ada", why="it broke", now=START + 4 * HOUR)

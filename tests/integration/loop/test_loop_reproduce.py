@@ -25,6 +25,8 @@ from flyball.registry.versions import version
 from flyball.store import Home, open_database
 from tests.integration.loop.conftest import PIPELINE, SETTINGS, START, write_project
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 WITH_SOURCE = SETTINGS.replace("[pipeline]\n", '[pipeline]\nsource = "rows.parquet"\n')
 
 #: a pipeline whose own helper decides what is learnt; and one that no seed holds.
@@ -71,7 +73,6 @@ def test_a_version_made_again_is_equal_to_the_bit(lived: Site, project: Path) ->
     assert list(lived.home.runs.glob(".reproduce-*")) == []
 
 
-@pytest.mark.slow
 def test_what_was_written_since_is_named_and_not_used(lived: Site, project: Path) -> None:
     """The run's own recipe is what runs, its helpers too."""
     (project / "helper.py").write_text('COLUMNS = ["x2"]\n')
@@ -81,7 +82,6 @@ def test_what_was_written_since_is_named_and_not_used(lived: Site, project: Path
     assert made.notes == ("helper.py, pipeline.py: changed since; as it was then is what ran",)
 
 
-@pytest.mark.slow
 def test_a_changed_data_file_is_named_and_the_kept_rows_are_trained_on(lived: Site, project: Path) -> None:
     """Proven by their digests to be those of then."""
     rows = pd.read_parquet(project / "rows.parquet")
@@ -94,7 +94,6 @@ def test_a_changed_data_file_is_named_and_the_kept_rows_are_trained_on(lived: Si
     assert made.notes[1].endswith(" were trained on instead")
 
 
-@pytest.mark.slow
 def test_a_data_file_that_is_gone_is_named(lived: Site, project: Path) -> None:
     """And the reason that the step gave."""
     (project / "rows.parquet").unlink()
@@ -103,7 +102,6 @@ def test_a_data_file_that_is_gone_is_named(lived: Site, project: Path) -> None:
     assert "the source cannot be read as then: step 'collect': FileNotFoundError" in made.notes[1]
 
 
-@pytest.mark.slow
 def test_without_source_and_kept_rows_nothing_is_made(lived: Site, project: Path, tmp_path: Path) -> None:
     """And it is said what is missing, and what to restore."""
     (project / "rows.parquet").unlink()
@@ -117,7 +115,6 @@ def test_without_source_and_kept_rows_nothing_is_made(lived: Site, project: Path
     database.close()
 
 
-@pytest.mark.slow
 def test_a_pipeline_that_no_seed_holds_is_different(tmp_path: Path) -> None:
     """Said with how many rows and how far; the two models' numbers differ too."""
     home, folder = Home(tmp_path / "home"), tmp_path / "project"
@@ -149,7 +146,6 @@ def needed(name: str = "flyball", found: frozenset[str] = frozenset()) -> frozen
     return found
 
 
-@pytest.mark.slow
 def test_other_packages_are_installed_again(lived: Site, project: Path) -> None:
     """In an environment of the home's own, made once; or these are used, and what differs is said."""
     made = version(lived.database, "late", 1)
@@ -169,7 +165,6 @@ def test_other_packages_are_installed_again(lived: Site, project: Path) -> None:
     assert found.stdout.strip() == "2.6"
 
 
-@pytest.mark.slow
 def test_packages_that_cannot_be_had_are_named(lived: Site, project: Path) -> None:
     """With what can be asked instead."""
     made = version(lived.database, "late", 1)
@@ -186,7 +181,6 @@ def test_a_run_keeps_its_recipe_and_what_git_says_of_it(lived: Site) -> None:
     assert not (kept / CHANGES).exists()
 
 
-@pytest.mark.slow
 def test_another_helper_is_another_recipe(lived: Site, project: Path, tmp_path: Path) -> None:
     """What the pipeline imports of the project's own decides the model as much as the pipeline does."""
     home = Home(tmp_path / "home")

@@ -22,6 +22,8 @@ from flyball.rollout import advance, book, move, putting_away
 from flyball.rollout.proof import try_version
 from tests.integration.loop.conftest import DAY, START, Answer, settled, write_project
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 LATER = START + 7 * DAY
 HOUR = timedelta(hours=1)
 UNTIL = LATER + 2 * DAY
@@ -78,7 +80,6 @@ def test_what_was_archived_while_it_waited_never_has_its_turn(waiting: Site) -> 
     assert chain.verify(waiting.database).faults == ()
 
 
-@pytest.mark.slow
 def test_a_rollout_left_open_for_an_archived_version_ends_at_its_turn(waiting: Site) -> None:
     """As a home of the release before may have one."""
     with waiting.database.write() as tx:
@@ -120,7 +121,6 @@ def test_a_bundle_spoilt_while_it_waits_fails_its_rollout(waiting: Site) -> None
     assert open_names(waiting) == []
 
 
-@pytest.mark.slow
 def test_a_shadow_whose_bundle_is_spoilt_does_not_go_full(site: Site, answer: Answer) -> None:
     """Though its outcomes say yes; it scores no more rows beside what is live."""
     careful = settled(site, rollout={"strategy": "shadow", "min_outcomes": 150}, retrain={"mode": "off"})
@@ -136,7 +136,6 @@ def test_a_shadow_whose_bundle_is_spoilt_does_not_go_full(site: Site, answer: An
     assert open_names(careful) == ["rollout_failed"]
 
 
-@pytest.mark.slow
 def test_a_bundle_spoilt_before_it_starts_directly_fails_its_rollout(site: Site) -> None:
     """Between its gate and its registration; the run is finished, the version there, and not live."""
 
@@ -153,7 +152,6 @@ def test_a_bundle_spoilt_before_it_starts_directly_fails_its_rollout(site: Site)
     assert version(site.database, "late", 2).stage == "archived"
 
 
-@pytest.mark.slow
 def test_a_rollout_that_was_ended_meanwhile_is_not_moved(waiting: Site) -> None:
     """What was read before a person acted does not overrule the person."""
     read = book.queued(waiting.database, "late")
@@ -165,7 +163,6 @@ def test_a_rollout_that_was_ended_meanwhile_is_not_moved(waiting: Site) -> None:
     assert (status, live_now(waiting)) == ("queued", 1)
 
 
-@pytest.mark.slow
 def test_what_was_proven_of_one_version_says_nothing_of_another(waiting: Site) -> None:
     """A proof names what was tried."""
     proof = try_version(waiting.database, waiting.home, "late", 1)
@@ -175,7 +172,6 @@ def test_what_was_proven_of_one_version_says_nothing_of_another(waiting: Site) -
         advance.start_queued(tx, read, proof=proof, strategy="direct", columns={}, now=UNTIL)
 
 
-@pytest.mark.slow
 def test_an_archived_version_waits_for_no_approval(site: Site) -> None:
     """It cannot be approved any more, and its alert ends."""
     asking = settled(site, gate={"approval": "human"}, retrain={"mode": "off"})
@@ -223,7 +219,6 @@ def test_a_refused_version_gets_not_around_four_eyes(refused: Site, tmp_path: Pa
     assert live_now(refused) == 1
 
 
-@pytest.mark.slow
 def test_a_rollback_is_not_led_astray_by_what_was_archived(refused: Site) -> None:
     """v2 goes live, v3 is put away: back is v1, though the audit's last word before was of v3."""
     assert release.retrain(refused, now=LATER + HOUR, why="newer").rollout == "full"
