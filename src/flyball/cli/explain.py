@@ -14,7 +14,7 @@ from flyball.cli.show import cell, fields, minute, put, span
 from flyball.cli.versions import commit, parameters
 from flyball.dashboard.reads import history
 from flyball.dashboard.records import Tenure
-from flyball.errors import NotFound
+from flyball.errors import Corrupt, NotFound
 from flyball.registry import live
 from flyball.registry.codec import plain
 from flyball.registry.records import Verdict, Version
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def explain(place: Place, prediction: str, as_json: bool) -> None:
     """One prediction back to version, digest, data, gate, who put it live, and what came true. ID as `predict` answered it.
 
-    The kept row is asked again of the version that answered it. Exit 1 where it answers otherwise today.
+    The kept row is asked again of the version that answered it. Exit 1 where it answers otherwise today, or cannot.
     """
     database = open_home(place)
     from flyball.journal.carry import carry  # pyarrow: `--help` does without
@@ -54,7 +54,7 @@ def explain(place: Place, prediction: str, as_json: bool) -> None:
         "again": plain(again),
     }
     put(document, render(row, outcomes, shadows, version, verdict, move, again), as_json=as_json)
-    if again.verdict == "different":
+    if again.verdict in ("different", "corrupt"):
         raise SystemExit(1)
 
 
@@ -75,16 +75,19 @@ def find_prediction(home: Home, names: list[str], prediction: str) -> tuple[Foun
 
 def asked_again(home: Home, database: Database, version: Version, row: Found) -> Reanswered:
     """The row's answer today, by the version that answered it then."""
-    from flyball.loop.reanswer import reanswer  # onnxruntime: `explain --help` does without
+    from flyball.loop.reanswer import corrupt, reanswer  # onnxruntime: `explain --help` does without
 
     then = (item for item in live.history(database, version.model) if item.generation == row["generation"])
     deployed = next(then, None)
-    return reanswer(home, version, row, dict(deployed.columns) if deployed else None)
+    try:
+        return reanswer(home, version, row, dict(deployed.columns) if deployed else None)
+    except Corrupt as error:
+        return corrupt(version, row, error)
 
 
 def told_again(again: Reanswered) -> str:
     """`0.18 again, equal to the bit`, or how far from it, or why nobody can tell."""
-    if again.verdict == "cannot be told":
+    if again.verdict in ("cannot be told", "corrupt"):
         return f"cannot be asked again: {again.why}"
     if again.verdict == "equal":
         return f"{cell(again.now)} again, equal to the bit"

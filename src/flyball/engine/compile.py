@@ -42,7 +42,7 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
     so whether it answers as the model does is for `engine.parity` to prove. Raises `CannotCompile`.
     """
     if isinstance(fitted, Pyfunc):
-        raise CannotCompile(fitted, "it is Python code behind MLflow's pyfunc", "Log it in the flavour of its library")
+        raise CannotCompile(fitted, "it is Python code behind MLflow's pyfunc", "Log it in the flavour of its library, or adopt its ONNX export")
     parts = list(parts_of(fitted))
     _check_against(contract, fitted)
     _refuse_timestamps(fitted, contract)

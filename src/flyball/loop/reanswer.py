@@ -19,7 +19,8 @@ from flyball.serving.problem import Problem
 from flyball.serving.protocols import native
 from flyball.store import Home
 
-Verdict = Literal["equal", "within tolerance", "different", "cannot be told"]
+#: "corrupt": what answered is no longer what was registered.
+Verdict = Literal["equal", "within tolerance", "different", "cannot be told", "corrupt"]
 
 #: how the lake writes a boolean in a column that holds texts too.
 _BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
@@ -103,6 +104,14 @@ def _verdict(difference: float, same_class: bool, tolerance: float) -> Verdict:
 def _untold(row: Mapping[str, Any], tolerance: float, why: str) -> Reanswered:
     return Reanswered(
         verdict="cannot be told", then=row["prediction"], now=None, difference=None, tolerance=tolerance, why=why
+    )
+
+
+def corrupt(version: Version, row: Mapping[str, Any], error: Corrupt) -> Reanswered:
+    """The answer where the bundle is not what was registered, so that the rest of the story can still be told."""
+    tolerance = float(version.parity.get("tolerance", TOLERANCE))
+    return Reanswered(
+        verdict="corrupt", then=row["prediction"], now=None, difference=None, tolerance=tolerance, why=str(error)
     )
 
 

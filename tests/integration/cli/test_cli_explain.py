@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flyball.cli.explain import find_prediction, told_again
+from flyball.cli.explain import asked_again, find_prediction, told_again
 from flyball.errors import Corrupt
 from flyball.journal.carry import carry
 from flyball.journal.line import encode_outcomes, encode_predictions
@@ -86,6 +86,9 @@ def test_a_bundle_that_is_not_what_was_registered_says_so(site: Site) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(Corrupt, match=r"model\.onnx: has \d+ bytes"):
         again(site)
+    told = asked_again(site.home, site.database, version(site.database, "churn", 1), {**ROW, "generation": 1})
+    assert (told.verdict, told.now) == ("corrupt", None)
+    assert "model.onnx: has" in str(told.why)
 
 
 def test_what_came_true_is_found_by_the_key_too(site: Site) -> None:
