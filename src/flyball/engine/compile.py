@@ -30,6 +30,9 @@ class CannotCompile(Mistake):
         self.mend = mend
 
 
+_NO_GRAPH = "Log it in the flavour of its library, or adopt its ONNX export"
+
+
 def classes_of(fitted: Any) -> tuple[str, ...]:
     """A classifier's labels in its own order, as text: the `classes` of its contract. Empty for a regressor."""
     return tuple(str(label) for label in getattr(fitted, "classes_", ()))
@@ -42,7 +45,7 @@ def compile_model(fitted: Any, contract: Contract) -> bytes:
     so whether it answers as the model does is for `engine.parity` to prove. Raises `CannotCompile`.
     """
     if isinstance(fitted, Pyfunc):
-        raise CannotCompile(fitted, "it is Python code behind MLflow's pyfunc", "Log it in the flavour of its library, or adopt its ONNX export")
+        raise CannotCompile(fitted, "it is Python code behind MLflow's pyfunc", _NO_GRAPH)
     parts = list(parts_of(fitted))
     _check_against(contract, fitted)
     _refuse_timestamps(fitted, contract)

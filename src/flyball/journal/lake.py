@@ -180,7 +180,7 @@ def touched(
     them may have taken an outcome from; and the predictions in them. Never too few; by key sometimes too many.
     """
     with steady(home):
-        every = _source("predictions", lake_files(home, "predictions", model, date_of(start)))
+        every = _source("predictions", lake_files(home, "predictions", model, date_of(start)), features=False)
         keyed = _source("outcomes", lake_files(home, "outcomes", model, date_of(start - _OUTCOME_SLACK)))
         told, new = _news(home, "outcomes", model, fresh), _news(home, "predictions", model, fresh)
         found = _query(
@@ -203,7 +203,7 @@ def touched(
 def too_late(home: Home, model: str, fresh: Collection[str], before: datetime) -> int:
     """How many predictions from before `before` the outcomes in the lake's files `fresh` are about, by id."""
     with steady(home):
-        earlier = _source("predictions", lake_files(home, "predictions", model, None, date_of(before)))
+        earlier = _source("predictions", lake_files(home, "predictions", model, None, date_of(before)), features=False)
         found = _query(
             f"SELECT count(DISTINCT id) AS n FROM {earlier} WHERE role = 'live' AND timestamp < {_time(before)}"
             f" AND id IN (SELECT id FROM {_news(home, 'outcomes', model, fresh)} WHERE id IS NOT NULL)"
@@ -241,7 +241,7 @@ def connect(home: Home, model: str) -> Any:
 
 def _news(home: Home, kind: Kind, model: str, fresh: Collection[str]) -> str:
     """SQL for the rows of those files of a kind that are among `fresh`."""
-    return _source(kind, [file for file in lake_files(home, kind, model) if file in fresh])
+    return _source(kind, [file for file in lake_files(home, kind, model) if file in fresh], features=False)
 
 
 def _window(home: Home, model: str, start: datetime, end: datetime, role: Role) -> str:
@@ -272,18 +272,19 @@ def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, 
     last = keyed["latest"] if keyed["timed"] == keyed["n"] else known_by
     files = lake_files(home, "predictions", model, date_of(start), None if last is None else date_of(last))
     until = "" if last is None else f" AND timestamp <= {_time(last)}"
-    return f"(FROM {_source('predictions', files)} WHERE role = 'live' AND timestamp >= {_time(start)}{until})"
+    source = _source("predictions", files, features=False)
+    return f"(SELECT id, key, timestamp, received_at FROM {source} WHERE role = 'live' AND timestamp >= {_time(start)}{until})"
 
 
-def _source(kind: Kind, files: list[str]) -> str:
-    """SQL for a relation over `files`; without any, an empty one of the right types."""
+def _source(kind: Kind, files: list[str], *, features: bool = True) -> str:
+    """SQL for a relation over `files`; without any, an empty one of the right types. `features`: whether they are read."""
     if not files:
         columns = [f'NULL::{_SQL_TYPES[field.type]} AS "{field.name}"' for field in SCHEMAS[kind]]
         return f"(SELECT {', '.join(columns)}, NULL::BIGINT AS file_row_number WHERE false)"
     # DuckDB takes each path for a pattern, so a folder called `[a]` has to be escaped.
     paths = ", ".join(_quoted(glob.escape(file)) for file in files)
     # Features differ between versions, outcomes' columns never do; looking into every file first costs twice the time.
-    union = "true" if kind == "predictions" else "false"
+    union = "true" if kind == "predictions" and features else "false"
     return f"read_parquet([{paths}], union_by_name={union}, hive_partitioning=false, file_row_number=true)"
 
 
