@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flyball.stats.bins import as_levels, as_numbers
-from flyball.stats.drift import MIN_BLOCK_ROWS, MIN_ROWS, MIN_SHARE, DriftVerdict, FeatureVerdict
+from flyball.stats.drift import MIN_BLOCK_ROWS, MIN_BLOCKS, MIN_ROWS, MIN_SHARE, DriftVerdict, FeatureVerdict
 from flyball.stats.profile import FeatureReference, Reference
 
 Fault = Literal["schema", "nulls", "frozen", "unit", "new_category"]
@@ -90,7 +90,7 @@ def _unit(known: FeatureReference, values: npt.NDArray[np.float32]) -> Iterator[
     """Values that are those of training times a factor between units: both their spread and their middle say so."""
     usual, ruler = _interquartile(known), known.ruler
     low, middle, high = np.quantile(values.astype(np.float64), (0.25, 0.5, 0.75))
-    if usual <= 0 or high <= low:
+    if usual <= 0 or high <= low or _as_days_are(known, float(high - low)):
         return
     ratio = (high - low) / usual
     for factor in sorted((*UNITS, *(1 / unit for unit in UNITS)), key=lambda unit: abs(np.log(ratio / unit))):
@@ -101,13 +101,28 @@ def _unit(known: FeatureReference, values: npt.NDArray[np.float32]) -> Iterator[
             return
 
 
+def _as_days_are(known: FeatureReference, spread: float) -> bool:
+    """Whether a day of training was spread like that: a day's weather is never spread as a year's is."""
+    counts = known.tally.counts[1:]
+    days = [row for row in counts if row.sum() >= MIN_BLOCK_ROWS]
+    if len(days) < MIN_BLOCKS:
+        return False
+    spreads = [_spread(row, known.bins.edges) for row in days]
+    return min(spreads) / SPREAD <= spread <= max(spreads) * SPREAD
+
+
 def _interquartile(known: FeatureReference) -> float:
     """Of training; 0 where half of its values are one."""
-    counts, edges = known.tally.total().counts[0], known.bins.edges
-    reached = np.cumsum(counts[1:-1]) / max(int(counts[1:-1].sum()), 1)
-    if len(reached) < 2:
+    return _spread(known.tally.total().counts[0], known.bins.edges)
+
+
+def _spread(counts: npt.NDArray[np.int64], edges: tuple[float, ...]) -> float:
+    """The interquartile range of counted values, straight within a bin; what lies beyond the edges is left out."""
+    inside = counts[1:-1]
+    if len(inside) < 2 or inside.sum() == 0:
         return 0.0
-    low, high = (edges[int(np.searchsorted(reached, share))] for share in (0.25, 0.75))
+    reached = np.concatenate([[0.0], np.cumsum(inside) / inside.sum()])
+    low, high = np.interp((0.25, 0.75), reached, np.asarray(edges, dtype=np.float64))
     return float(high - low)
 
 
