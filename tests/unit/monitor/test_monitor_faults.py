@@ -109,9 +109,9 @@ def test_a_new_category_is_named(reference: Reference) -> None:
 def test_a_day_that_is_spread_as_days_are_is_no_unit() -> None:
     """Weather: a day's values lie close together wherever they lie, and a cold one's near 0."""
     random = np.random.default_rng(4)
-    middles = np.repeat(random.normal(40, 15, 60), 100)
-    learnt = fit_reference({"dewp": random.normal(middles, 2)}, {"dewp": "number"}, np.repeat(np.arange(60), 100))
-    window = {"dewp": random.normal(-5, 2, 500)}
+    middles = np.repeat(random.normal(40, 8, 60), 100)
+    learnt = fit_reference({"dewp": random.normal(middles, 0.8)}, {"dewp": "number"}, np.repeat(np.arange(60), 100))
+    window = {"dewp": random.normal(4, 0.8, 500)}
     verdict = judge(learnt, profile_window(learnt, window), false_alarms=0.01)
     assert verdict.alarming == ("dewp",)
     assert broken(learnt, window, verdict) == ()
