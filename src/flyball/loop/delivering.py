@@ -1,6 +1,6 @@
 """Brings alert events to channels: who hears what (routes, silences), when (grouping, repeats), and what became of it.
 
-Each channel is tried at most once a beat, all at the same time, for at most BEAT_SHARE_S: a dead one holds up neither
+All channels are tried at the same time, each until it fails, for at most BEAT_SHARE_S a beat: a dead one holds up neither
 the beat nor the others. A message is claimed in the database before it is sent and settled after.
 """
 
@@ -28,6 +28,8 @@ from flyball.store.outbox import delivered, failed
 
 #: what all channels together may take of one beat.
 BEAT_SHARE_S = 10.0
+#: batches a channel is sent in one beat at most.
+MOST_ROUNDS = 20
 #: the alert about a channel has this before the channel's name.
 ABOUT_CHANNEL = "channel-"
 #: a channel that was away this often is told of on the others.
@@ -43,7 +45,7 @@ class Outcome:
 
 
 def deliver_alerts(site: Site, events: list[Event], *, now: datetime) -> None:
-    """One beat's deliveries: plan, claim, send, settle."""
+    """One beat's deliveries: plan, claim, send, settle; again for the channels that took what they were sent."""
     with site.database.write() as tx:
         retry(tx, now=now, model=site.model, process=this_process())
         hushed = silences(tx, now)
@@ -51,15 +53,29 @@ def deliver_alerts(site: Site, events: list[Event], *, now: datetime) -> None:
             if not planned(tx, event.id):
                 _plan(tx, site, event, hushed, now)
         _repeat(tx, site, hushed, now)  # after what waits already is planned
-        batches = [_claim(tx, site, channel, now) for channel in site.project.alerts.channels]
-    outcomes = _send([item for item in batches if item is not None], site, now)
+    ends, channels = time.monotonic() + BEAT_SHARE_S, site.project.alerts.channels
+    for _ in range(MOST_ROUNDS):
+        outcomes = _round(site, channels, events, now, ends)
+        taken = {item.batch.channel for item in outcomes if item.error is None}
+        channels = tuple(channel for channel in channels if channel.name in taken)
+        if not channels or time.monotonic() >= ends:
+            return
+
+
+def _round(site: Site, channels: tuple[Channel, ...], events: list[Event], now: datetime, ends: float) -> list[Outcome]:
+    """One batch on each channel that has one due."""
     with site.database.write() as tx:
-        for outcome in outcomes:
-            _settle(tx, site, outcome, now)
-        tried = {number for outcome in outcomes for number in outcome.batch.events}
-        for event in events:
-            if event.id in tried:
-                _close(tx, event, now)
+        batches = [_claim(tx, site, channel, now) for channel in channels]
+    outcomes = _send([item for item in batches if item is not None], site, now, ends)
+    if outcomes:
+        with site.database.write() as tx:
+            for outcome in outcomes:
+                _settle(tx, site, outcome, now)
+            tried = {number for outcome in outcomes for number in outcome.batch.events}
+            for event in events:
+                if event.id in tried:
+                    _close(tx, event, now)
+    return outcomes
 
 
 def channels_for(payload: Mapping[str, object], settings: AlertSettings) -> tuple[str, ...]:
@@ -120,7 +136,7 @@ def _claim(tx: Transaction, site: Site, channel: Channel, now: datetime) -> tupl
     return None if batch is None else (channel, batch)
 
 
-def _send(batches: list[tuple[Channel, Batch]], site: Site, now: datetime) -> list[Outcome]:
+def _send(batches: list[tuple[Channel, Batch]], site: Site, now: datetime, ends: float) -> list[Outcome]:
     """All at once, a thread each. One that is not done in time counts as away."""
     done: dict[str, Outcome] = {}
     threads = []
@@ -135,7 +151,6 @@ def _send(batches: list[tuple[Channel, Batch]], site: Site, now: datetime) -> li
             done[channel.name] = Outcome(batch=batch, error=_tried(channel, messages, now))
 
         threads.append(threading.Thread(target=work, name=f"alert-{channel.name}", daemon=True))
-    ends = time.monotonic() + BEAT_SHARE_S
     for thread in threads:
         thread.start()
     for thread in threads:

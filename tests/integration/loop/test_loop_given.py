@@ -87,7 +87,7 @@ def test_its_bundle_holds_a_graph_and_nothing_pickled(given: Site, number: int) 
     made = version(given.database, "late", number)
     folder = given.home.path / made.bundle
     assert {path.name for path in folder.iterdir()} == {
-        *("model.onnx", "contract.json", "profile.json", "parity.json", "manifest.json")
+        *("model.onnx", "contract.json", "profile.json", "importance.json", "parity.json", "manifest.json")
     }
     engine = load_engine(folder, made.digest)
     assert engine.contract.classes == ("0", "1")
