@@ -129,8 +129,8 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
         argv += ["--port", str(port), "--ui-port", str(free_port())]
         with (folder / "up.log").open("w") as log:
             up = subprocess.Popen(argv, env=environ, stdout=log, stderr=log)
+            client = Client(f"http://127.0.0.1:{port}")
             try:
-                client = Client(f"http://127.0.0.1:{port}")
                 found = Life(home=home, server=server, environ=environ, clock=clock, world=world, client=client)
                 until(lambda: ready(client), "the workers", 180)
                 live(found)
@@ -141,6 +141,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
                 sys.stderr.write((folder / "up.log").read_text()[-8000:])
                 raise
             finally:
+                client.close()
                 up.kill()
                 up.wait()
         yield found
