@@ -12,6 +12,8 @@ import pytest
 
 from tests.acceptance.cli.shell import FLYBALL, environment, flyball, post, until, up
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
@@ -51,7 +53,6 @@ def test_from_nothing_to_an_explained_prediction(released: tuple[Path, Any], tmp
     assert [item["stage"] for item in flyball(project, "versions", "churn")["versions"]] == ["production"]
 
 
-@pytest.mark.slow
 def test_two_projects_live_in_one_home(released: tuple[Path, Any]) -> None:
     """One `up` serves both, and each is asked by its own name."""
     project, _ = released

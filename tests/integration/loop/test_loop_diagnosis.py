@@ -24,6 +24,8 @@ from flyball.registry.versions import version
 from flyball.store import stamp
 from tests.integration.loop.conftest import DAY, START, _append, settled
 
+pytestmark = pytest.mark.slow  # training runs, one after another
+
 MIDNIGHT = START.replace(hour=0)
 ROWS = 400
 Columns = dict[str, npt.NDArray[np.float32]]
