@@ -92,12 +92,19 @@ def fleet_panels() -> tuple[Panel, ...]:
     )
 
 
+#: of the chosen model.
+_MODEL = 'model="$model"'
+
+
 def model_panels() -> tuple[Panel, ...]:
     """One model: traffic, latency, versions, shadow, drift, performance, journal, retrains, alerts."""
-    m = 'model="$model"'
+    return (*_traffic(_MODEL), *_quality(_MODEL), _journal(), *_acts(_MODEL))
+
+
+def _traffic(m: str) -> tuple[Panel, ...]:
+    """What it answers, how fast, by which versions."""
     rows = f"sum by (version, variant) (rate(flyball_rows_total{{{m}}}{_RATE}))"
     buckets = f"sum by (le, variant) (rate(flyball_request_seconds_bucket{{{m}}}{_RATE}))"
-    metric = f'{{{m},metric="$metric"}}'
     return (
         Panel(
             title="Live and shadow",
@@ -136,6 +143,13 @@ def model_panels() -> tuple[Panel, ...]:
             queries=(_query(f"sum by (result) (rate(flyball_shadow_total{_RATE}))", "{{result}}"),),
             unit="reqps",
         ),
+    )
+
+
+def _quality(m: str) -> tuple[Panel, ...]:
+    """Whether the world is as it was, and the model right."""
+    metric = f'{{{m},metric="$metric"}}'
+    return (
         Panel(
             title="Drift by feature",
             about="The chosen statistic of the newest window; what alarms is judged with its null, not by height alone.",
@@ -161,7 +175,12 @@ def model_panels() -> tuple[Panel, ...]:
             about="Labels and business outcomes taken in.",
             queries=(_query(f"sum(rate(flyball_outcomes_total{{{m}}}{_RATE}))", "outcomes"),),
         ),
-        _journal(),
+    )
+
+
+def _acts(m: str) -> tuple[Panel, ...]:
+    """What was done about it, and what wants a person."""
+    return (
         Panel(
             title="Training runs",
             about="Finished runs by what they came to, since the beginning.",
