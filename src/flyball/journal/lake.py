@@ -28,6 +28,7 @@ from flyball.journal.relations import (
     shared,
     time_of,
 )
+from flyball.journal.told import Told, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,13 +152,15 @@ def scored(
     Opens every outcome file from `start` to `known_by`.
     """
     with steady(home):
-        told = _told(home, model, start, name, known_by)
-        owners = _owners(home, model, start, known_by, told)
+        files = _outcome_files(home, model, start, known_by)
+        owners = _owners(home, model, start, known_by, together(files))
         label = "outcome.label" if positive is None else _POSITIVE.format(positive=quoted(positive))
         within = "" if window_s is None else _WITHIN.format(window_us=round(window_s * 1e6))
         rows = _window(home, model, start, end, role, features=features)
         wanted = "features," if features else ""
-        sql = _SCORED.format(rows=rows, live=owners, outcomes=told, label=label, within=within, features=wanted)
+        sql = _SCORED.format(
+            rows=rows, live=owners, outcomes=_told(files, name, known_by), label=label, within=within, features=wanted
+        )
         return query(f"{sql} ORDER BY rows.timestamp, rows.id, version")
 
 
@@ -206,23 +209,25 @@ def _window(home: Home, model: str, start: datetime, end: datetime, role: Role, 
     )
 
 
-def _told(home: Home, model: str, start: datetime, name: str, known_by: datetime | None) -> str:
-    """SQL for the outcomes of one name that may belong to predictions from `start` on."""
+def _outcome_files(home: Home, model: str, start: datetime, known_by: datetime | None) -> list[str]:
+    """Those that may hold outcomes of predictions from `start` on."""
     last = None if known_by is None else date_of(known_by)
-    source = relation("outcomes", lake_files(home, "outcomes", model, date_of(start - OUTCOME_SLACK), last))
+    return lake_files(home, "outcomes", model, date_of(start - OUTCOME_SLACK), last)
+
+
+def _told(files: list[str], name: str, known_by: datetime | None) -> str:
+    """SQL for the outcomes of one name."""
     known = "" if known_by is None else f" AND coalesce(timestamp, received_at) <= {time_of(known_by)}"
-    return f"(FROM {source} WHERE name = {quoted(name)}{known})"
+    return f"(FROM {relation('outcomes', files)} WHERE name = {quoted(name)}{known})"
 
 
-def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, told: str) -> str:
+def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, told: Told) -> str:
     """SQL for the live predictions, from `start` on, that decide whose the outcomes given by key are."""
-    keyed = query(
-        f"SELECT count(*) AS n, count(timestamp) AS timed, max(timestamp) AS latest FROM {told} WHERE id IS NULL"
-    ).to_pylist()[0]
-    if keyed["n"] == 0:
+    if not told.keyed:
         return relation("predictions", [])
     # A keyed outcome without a time belongs to the key's latest prediction, wherever that lies.
-    last = keyed["latest"] if keyed["timed"] == keyed["n"] else known_by
+    ends = [end for end in (None if told.untimed else told.latest, known_by) if end is not None]
+    last = min(ends, default=None)
     files = lake_files(home, "predictions", model, date_of(start), None if last is None else date_of(last))
     until = "" if last is None else f" AND timestamp <= {time_of(last)}"
     source = relation("predictions", files, features=False)

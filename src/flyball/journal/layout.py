@@ -102,21 +102,22 @@ def date_of(at: datetime) -> str:
 
 def lake_files(home: Home, kind: Kind, model: str, first: str | None = None, last: str | None = None) -> list[str]:
     """Whole Parquet files of one model in the dates `first` to `last`, both included (None: no bound), oldest date first."""
-    folder = model_folder(home, kind, model)
+    folder = str(model_folder(home, kind, model))
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.name.startswith("date="))
+        names = sorted(name for name in os.listdir(folder) if name.startswith("date="))  # noqa: PTH208  # as below
     except FileNotFoundError:
         return []
     wanted = [name for name in names if (first is None or name[5:] >= first) and (last is None or name[5:] <= last)]
-    files = [str(folder / name / file) for name in wanted for file in parquet_files(folder / name)]
+    files = [f"{folder}/{name}/{file}" for name in wanted for file in parquet_files(f"{folder}/{name}")]
     replaced = _replaced(home)
     return [file for file in files if file not in replaced] if replaced else files
 
 
-def parquet_files(folder: Path) -> list[str]:
+def parquet_files(folder: Path | str) -> list[str]:
     """Names of the whole files in one partition; a draft has another suffix. None if there is no such folder."""
     try:
-        return sorted(path.name for path in folder.iterdir() if path.name.endswith(".parquet"))
+        # A loop looks into hundreds of folders a beat, and `Path.iterdir` takes five times as long.
+        return sorted(name for name in os.listdir(folder) if name.endswith(".parquet"))  # noqa: PTH208
     except FileNotFoundError:
         return []
 

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyball.journal.layout import Kind, date_of, lake_files, steady
+from flyball.journal.layout import Kind, date_of, lake_files, model_folder, steady
 from flyball.journal.relations import OUTCOME_SLACK, query, relation, time_of
+from flyball.journal.told import told_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,7 +30,8 @@ def touched(
     """
     with steady(home):
         if near > start:
-            older = _untimed(lake_files(home, "outcomes", model, date_of(start - OUTCOME_SLACK)))
+            told = told_in(lake_files(home, "outcomes", model, date_of(start - OUTCOME_SLACK)))
+            older = [file for file, found in told.items() if found.untimed]
             times, elsewhere = _touched(home, model, fresh, near, end, beyond=_BEYOND_NEAR, older=older)
             if not elsewhere:
                 return times, False
@@ -80,24 +83,6 @@ def _touched(
     return [at for at in times if at is not None], None in times
 
 
-#: outcome files -> whether they hold an outcome by key without a time. A file never changes.
-_UNTIMED: dict[str, bool] = {}
-#: files remembered; of more the oldest are forgotten.
-_MOST_UNTIMED = 10_000
-
-
-def _untimed(files: list[str]) -> list[str]:
-    """Those with an outcome by key that has no time: it belongs to its key's latest prediction, and a new one takes it."""
-    unknown = [file for file in files if file not in _UNTIMED]
-    if unknown:
-        named = f"SELECT DISTINCT filename FROM {relation('outcomes', unknown, named=True)}"
-        found = set(query(f"{named} WHERE id IS NULL AND timestamp IS NULL")["filename"].to_pylist())
-        _UNTIMED.update({file: file in found for file in unknown})
-        while len(_UNTIMED) > max(_MOST_UNTIMED, len(files)):
-            del _UNTIMED[next(iter(_UNTIMED))]
-    return [file for file in files if _UNTIMED[file]]
-
-
 def too_late(home: Home, model: str, fresh: Collection[str], before: datetime) -> int:
     """How many predictions from before `before` the outcomes in the lake's files `fresh` are about, by id."""
     with steady(home):
@@ -111,4 +96,6 @@ def too_late(home: Home, model: str, fresh: Collection[str], before: datetime) -
 
 def _news(home: Home, kind: Kind, model: str, fresh: Collection[str]) -> str:
     """SQL for the rows of those files of a kind that are among `fresh`."""
-    return relation(kind, [file for file in lake_files(home, kind, model) if file in fresh], features=False)
+    folder = f"{model_folder(home, kind, model)}/"
+    files = [file for file in sorted(fresh) if file.startswith(folder) and Path(file).exists()]
+    return relation(kind, files, features=False)
