@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -18,12 +18,12 @@ from flyball.errors import FlyballError, Unavailable
 from flyball.loop.site import tracking_uri
 from flyball.pipeline.artifact import load
 from flyball.pipeline.owner import is_alive, this_process
-from flyball.pipeline.step import ModelNames, RunContext, Window
-from flyball.pipeline.task import Task
+from flyball.pipeline.task import lone_task
 from flyball.pipeline.workers import StepWorkers
 from flyball.registry import chain, live, names
 from flyball.registry.versions import versions
 from flyball.store import Database, Event, Home, new_id, utcnow
+from flyball.store.checkpoints import Checkpoint, unwatched
 from flyball.store.lease import hold, holder_of, let_go
 from flyball.store.outbox import delivered, failed, pending
 
@@ -43,12 +43,6 @@ AGAIN_S = 10.0
 LIGHT = "flyball.loop.aliasing"
 
 _HERE = threading.Lock()
-
-Checkpoint = Callable[[str], None]
-
-
-def _nothing(_: str) -> None:
-    """The checkpoint nobody watches."""
 
 
 def waiting(database: Database, model: str) -> list[Event]:
@@ -71,7 +65,7 @@ def deliver(
     uri: str,
     now: datetime,
     timeout_s: float = TIMEOUT_S,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> None:
     """Project what waits, and mark it. Raises Unavailable; it then waits on, with the reason."""
     with _alone(database, model, timeout_s):
@@ -125,26 +119,8 @@ def ask_mlflow(
 ) -> Mapping[str, Any]:
     """What a function of `loop.aliasing` answers, in a step process, because MLflow is imported there. Raises Unavailable."""
     folder = home.runs / f".aliases-{new_id()}"
-    context = RunContext(
-        id="aliases",
-        path=folder,
-        folder=folder / "1",
-        model=ModelNames(target="", features=None, key=None, timestamp=None, positive=None, task=""),
-        refit=False,
-        now=now,
-        window=Window(start=None, end=now),
-        params={},
-        seed=0,
-    )
-    task = Task(
-        name="aliases",
-        target=f"{LIGHT}:{function}",
-        inputs={},
-        given=(),
-        constants=constants,
-        context=context,
-        log=home.runs / f"{log}.aliases.log",
-    )
+    log_file = home.runs / f"{log}.aliases.log"
+    task = lone_task("aliases", f"{LIGHT}:{function}", constants, folder=folder, log=log_file, now=now)
     folder.mkdir(parents=True)
     try:
         outcome = workers.run(task, timeout_s=timeout_s)

@@ -6,7 +6,6 @@ A bundle is loaded and answers its own example before any stage moves. What Flyb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 
 from flyball.errors import Conflict, Mistake, NotFound, Refused
@@ -20,6 +19,7 @@ from flyball.rollout.advance import make_live, start
 from flyball.rollout.proof import Proof, prove
 from flyball.rollout.state import Status
 from flyball.store import Database, Home, Transaction, stamp
+from flyball.store.checkpoints import Checkpoint, unwatched
 
 #: where a move can die: the bundle has answered; all is written and not committed; all is committed. What follows, MLflow's
 #: aliases, has transitions of its own: `loop.projecting`.
@@ -27,12 +27,6 @@ TRANSITIONS = ("proven", "written", "committed")
 
 #: what an entry says of a deployment; "v7 archived" and "v7 approved" are none.
 _DEPLOYED = re.compile(r"v(\d+)(?: \+ shadow v\d+)*")
-
-Checkpoint = Callable[[str], None]
-
-
-def _nothing(_: str) -> None:
-    """The checkpoint nobody watches."""
 
 
 def promote(
@@ -46,7 +40,7 @@ def promote(
     now: datetime,
     despite_bar: bool = False,
     despite_gate: bool = False,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> Deployment:
     """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted.
 
@@ -78,7 +72,7 @@ def approve(
     who: str,
     why: str,
     now: datetime,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> Status:
     """Let a version that waits for it go on, after proving that it loads and answers; the status its rollout begins in.
 
@@ -105,7 +99,7 @@ def rollback(
     who: str,
     why: str,
     now: datetime,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> Deployment:
     """Put the version back that was live before this one, bar this one, and hold the model until somebody lifts that.
 
