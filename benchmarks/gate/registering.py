@@ -58,7 +58,7 @@ def registering(project: Path, home: Home, database: Database) -> Iterator[tuple
     parts = {
         "bundle: contract, compile, parity, profile": spent["deploy.bundle"],
         "score, and rows replayed as requests": spent["deploy.score"],
-        "gate, with p99 of 1,000 answers": passed["judged"] - passed["candidate-made"],
+        "gate, with p99 of 600 requests": passed["judged"] - passed["candidate-made"],
         "version, decision, rollout in one transaction": passed["registered"] - passed["tracked"],
     }
     yield from parts.items()

@@ -72,4 +72,5 @@ def judge_refit(attempt: Attempt, verdict: Verdict, refitted: Mapping[str, Any],
 
 def _measured(attempt: Attempt, bundle: Mapping[str, Any], occasion: gate.Occasion) -> dict[str, float]:
     folder = attempt.site.home.runs / attempt.run.id / bundle["bundle"]
-    return evidence.measured(folder, gate.rules_for(attempt.site.project.gate, occasion))
+    project = attempt.site.project
+    return evidence.measured(folder, gate.rules_for(project.gate, occasion), project)
