@@ -11,11 +11,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
 
 from flyball.errors import FlyballError, Unavailable
+from flyball.loop import unaided
 from flyball.loop.site import tracking_uri
+from flyball.loop.unaided import Told
 from flyball.pipeline.artifact import load
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.task import lone_task
@@ -97,12 +100,20 @@ def project(
     timeout_s: float = TIMEOUT_S,
 ) -> None:
     """Make MLflow say what the database says, whole. Raises Unavailable."""
-    stages = {str(item.number): item.stage for item in versions(database, model)}
-    deleted = sorted({name for event in waiting(database, model) for name in event.payload.get("deleted", ())})
-    told = {"stages": stages, "free": names.numbers(database, model), "deleted": deleted, "head": chain.head(database)}
-    constants = {"name": model, "uri": uri, **told}
+    told = Told(
+        stages={item.number: item.stage for item in versions(database, model)},
+        free=names.numbers(database, model),
+        deleted=tuple({name: None for event in waiting(database, model) for name in event.payload.get("deleted", ())}),
+        head=chain.head(database),
+    )
     try:
-        ask_mlflow(home, workers, "project_aliases", constants, log=model, now=now, timeout_s=timeout_s)
+        try:
+            with unaided.opened(uri, model, timeout_s=timeout_s, write=True) as registry:
+                unaided.say(registry, model, told)
+        except unaided.Unfamiliar:
+            plain = {**asdict(told), "stages": {str(number): stage for number, stage in told.stages.items()}}
+            constants = {"name": model, "uri": uri, "told": plain}
+            ask_mlflow(home, workers, "project_aliases", constants, log=model, now=now, timeout_s=timeout_s)
     except Unavailable as error:
         raise Unavailable(f"MLflow's aliases could not be set: {error}") from error
 
@@ -133,10 +144,11 @@ def ask_mlflow(
 
 @contextmanager
 def light_workers(home: Home) -> Iterator[StepWorkers]:
-    """A process with nothing but MLflow in it, begun at once: it imports while the caller moves."""
+    """For a process with nothing but MLflow in it; begun at once where it is sure to be needed: it imports meanwhile."""
     log = home.runs / "aliases.import.log"
     with StepWorkers(directory=home.path, module=LIGHT, log=log) as workers:
-        workers.warm()
+        if not unaided.is_known(tracking_uri(home)):
+            workers.warm()
         yield workers
 
 
@@ -168,7 +180,7 @@ def following(home: Home, database: Database) -> Iterator[None]:
 
 def _follow(home: Home, database: Database, workers: StepWorkers, *, again: bool) -> None:
     """Tell MLflow what is new; `again`: also what it could not be told before."""
-    if live.newest_generation(database):
+    if not unaided.is_known(tracking_uri(home)) and live.newest_generation(database):
         workers.warm()  # once: what is live will move, and whoever waits for that need not wait for MLflow's import
     fresh = [item for item in pending(database) if item.kind == "aliases" and (again or not item.attempts)]
     for model in dict.fromkeys(str(event.payload["model"]) for event in fresh):
