@@ -34,3 +34,11 @@ def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     listed = f"({', '.join(names)})" if known else "(there are none)"
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f'; did you mean "{close[0]}"? {listed}' if close else f"; known: {listed}"
+
+
+def there_is(name: str, known: tuple[str, ...], none: str) -> str:
+    """What to append to `no model NAME here`: ` (there is: churn, late); did you mean "late"?`, ` (there is: NONE)`."""
+    names = [*known][:_LISTED] + (["..."] if len(known) > _LISTED else [])
+    close = get_close_matches(name, known, n=1, cutoff=0.5) if len(known) > 1 else ()
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    return f" (there is: {', '.join(names) or none}){hint}"

@@ -47,6 +47,7 @@ def promote(
     A version that its gate refused, or that is barred, is refused; `despite_gate` is kept in the audit, and goes not
     around four eyes; `despite_bar` lifts the bar. Raises NotFound, Mistake, Refused, Conflict, Corrupt.
     """
+    _require_not_live(number, live.current(database, model))
     _require_gate(database, model, number, despite=despite_gate)
     return _go_live(
         database,
@@ -111,14 +112,20 @@ def rollback(
         raise NotFound(f"{model} has never been live; there is nothing to roll back")
     before = rollback_target(database, model)
     if before is None:
-        raise Mistake(f"v{way[-1]} of {model} has no version before it; there is nothing to go back to")
+        barred = ", ".join(f"v{item.version}" for item in holds.bars(database, model))
+        besides = f" that is not barred ({barred})" if barred else ""
+        raise Mistake(
+            f"v{way[-1]} of {model} has no version before it{besides}; there is nothing to go back to. "
+            f"`flyball versions {model}` lists what there is, `flyball promote {model}@N` puts one live"
+        )
     return _go_live(database, home, model, before, who=who, why=why, now=now, act="rollback", checkpoint=checkpoint)
 
 
 def rollback_target(source: Transaction | Database, model: str) -> int | None:
     """The version that `rollback` would put live; None where there is none to go back to."""
     barred = {item.version for item in holds.bars(source, model)}
-    before = [number for number in _way(source, model)[:-1] if number not in barred]
+    way = _way(source, model)
+    before = [number for number in way[:-1] if number not in barred and number != way[-1]]
     return before[-1] if before else None
 
 
@@ -178,8 +185,12 @@ def _require_may(tx: Transaction, model: str, number: int, deployed: Deployment 
     if barred is not None and not despite_bar:
         raise Conflict(f"{barred}; `--despite-bar` promotes it all the same, and lifts the bar")
     approvals.require_approved(tx, model, number)
+    _require_not_live(number, deployed)
+
+
+def _require_not_live(number: int, deployed: Deployment | None) -> None:
     if deployed is not None and deployed.live == number:
-        raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
+        raise Mistake(f"v{number} of {deployed.model} is live already, since {stamp(deployed.at)}; nothing to do")
 
 
 def _end_rollouts(tx: Transaction, model: str, number: int, *, now: datetime, why: str) -> None:

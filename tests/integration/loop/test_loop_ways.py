@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flyball.errors import Conflict, Refused
+from flyball.errors import Conflict, Mistake, Refused
 from flyball.loop import release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site
@@ -203,6 +203,19 @@ def test_a_rollback_keeps_the_verdict_too_and_needs_none(refused: Site) -> None:
     move.rollback(refused.database, refused.home, "late", who="ada", why="it broke", now=LATER + 2 * HOUR)
     entry = audit.entries(refused.database, limit=1)[0]
     assert (entry.act, entry.gate, "despite_gate" in entry.evidence) == ("rollback", "passed", False)
+
+
+def test_nothing_is_rolled_back_to_itself(refused: Site) -> None:
+    """v1, v2, v1 again, v2 again, and back to v1: what lay before that is v1, and v2, which is barred."""
+    for hour, number in enumerate((2, 1, 2), 1):
+        at = LATER + hour * HOUR
+        move.promote(refused.database, refused.home, "late", number, who="ada", why="x", now=at, despite_gate=True)
+    move.rollback(refused.database, refused.home, "late", who="ada", why="it broke", now=LATER + 4 * HOUR)
+    assert live_now(refused) == 1
+    with pytest.raises(
+        Mistake, match=r"v1 of late has no version before it that is not barred \(v2\); .* promote late@N"
+    ):
+        move.rollback(refused.database, refused.home, "late", who="ada", why="again", now=LATER + 5 * HOUR)
 
 
 def test_a_refused_version_gets_not_around_four_eyes(refused: Site, tmp_path: Path) -> None:
