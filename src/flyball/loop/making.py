@@ -108,8 +108,12 @@ def _registered(
     calls: Sequence[StepCall],
     track: Callable[..., StepCall],
 ) -> Release:
-    """What was judged as a version: in MLflow, which numbers it, then here. `chosen`: the bundle that is to answer."""
+    """What was judged as a version: in MLflow, which numbers it, then here. `chosen`: the bundle that is to answer.
+
+    Raises ChampionMoved.
+    """
     site = attempt.site
+    registering.require_champion(site.database, attempt)  # before MLflow is told of a verdict that is not the last
     verdict = gate.with_bars(verdict, registering.barred_twin(attempt, chosen))
     metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], site.project.gate.confidence)
     label = _label(attempt, chosen)

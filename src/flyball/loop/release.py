@@ -7,16 +7,17 @@ records are found again, and the version, its decision and its rollout appear in
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flyball.errors import Finding, FlyballError, Mistake, ProjectError
+from flyball.errors import Conflict, Finding, FlyballError, Mistake, ProjectError
 from flyball.loop import making
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
 from flyball.loop.recipe import keep_recipe
+from flyball.loop.registering import ChampionMoved
 from flyball.loop.site import Site
 from flyball.loop.sources import SOURCES, sources
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, steps_of, take_over
@@ -32,6 +33,9 @@ from flyball.store.files import write_json
 
 #: where a release can die, besides the steps' own transitions; all but the first are passed in `making`.
 TRANSITIONS = ("run-created", "candidate-made", "judged", "refitted", "tracked", "registered")
+
+#: versions in production, one after the other, that a candidate is measured against before its run gives up.
+MOST_CHAMPIONS = 5
 
 #: what is said to whoever wants an adopted model trained.
 NO_PIPELINE = (
@@ -117,16 +121,33 @@ def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Checkpoi
     began = time.monotonic()
     checkpoint("run-created")
     try:
-        if run.reason == ADOPTED_REASON:
-            release = making.by_adopting(Attempt(site, run, now, (), _champion(site), checkpoint))
-        else:
-            steps = _steps(site)
+        way: Callable[[Attempt], Release] = making.by_adopting
+        steps: tuple[StepDeclaration, ...] = ()
+        if run.reason != ADOPTED_REASON:
+            way, steps = making.by_training, _steps(site)
             _keep(site, run)
-            release = making.by_training(Attempt(site, run, now, steps, _champion(site), checkpoint))
+        release = _against_the_champion(way, Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
         _record_failure(site, run, error)
         raise
     return replace(release, seconds=time.monotonic() - began)
+
+
+def _against_the_champion(way: Callable[[Attempt], Release], attempt: Attempt) -> Release:
+    """`way`, once more where another version went live meanwhile: steps that are done stay done, the scores are new.
+
+    Raises Conflict where that happens again and again.
+    """
+    for _ in range(MOST_CHAMPIONS):
+        try:
+            return way(attempt)
+        except ChampionMoved:
+            attempt = replace(attempt, champion=_champion(attempt.site))
+    short = attempt.run.id[:12]
+    raise Conflict(
+        f"{attempt.site.model}: another version went live {MOST_CHAMPIONS} times while run {short} was judged; "
+        f"`flyball resume {short}` judges it against the one that is live then"
+    )
 
 
 def _keep(site: Site, run: RunRecord) -> None:

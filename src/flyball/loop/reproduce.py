@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flyball.engine.bundle import verify_bundle
 from flyball.errors import Mistake
 from flyball.loop.again import STEPS, Again
 from flyball.loop.as_then import moved_files, moved_source, project_as_then
@@ -62,9 +63,11 @@ def reproduce(
 ) -> Reproduction:
     """Train the version again and compare. `directory`: its project's. `rebuild`: in the packages it was made with.
 
-    Raises Mistake where there is nothing to make it from, Unavailable where its packages cannot be had, StepFailed.
+    Raises Mistake where there is nothing to make it from, Corrupt where there is nothing to compare it with, Unavailable
+    where its packages cannot be had, StepFailed.
     """
     run = _run_of(database, home, version)
+    verify_bundle(home.path / version.bundle, version.digest)
     packages = differences(version.lineage.environment, environment())
     python: str | None = None
     notes: tuple[str, ...] = ()
