@@ -11,7 +11,7 @@ from typing import cast
 
 from flyball.errors import Mistake, NotFound
 from flyball.project.wording import there_is
-from flyball.registry import chain, names
+from flyball.registry import names
 from flyball.registry.codec import dump, load_listed, load_version
 from flyball.registry.records import Listed, Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
@@ -49,6 +49,8 @@ def register(tx: Transaction, version: Version) -> Version:
 
 def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
     """Move a version's stage, and have MLflow's aliases follow."""
+    from flyball.registry import chain  # every command that only reads versions does without the audit's modules
+
     payload = {"model": model, "audit_head": chain.head(tx)}
     emit(tx, kind="aliases", payload=payload, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
     tx.run(
