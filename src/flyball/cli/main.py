@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
-import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,7 +40,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "explain": ("Versions", "flyball.cli.explain:explain", "One prediction back to version, data, gate, who."),
     "gate": ("Versions", "flyball.cli.why:gate", "The gate's verdict on a version; exit 3 if refused."),
-    "audit": ("Versions", "flyball.cli.versions:audit", "Who changed what, when, from what to what, why."),
+    "audit": ("Versions", "flyball.cli.audit:audit", "Who changed what, when, from what to what, why."),
     "up": ("Serve", "flyball.cli.serve:up", "Everything on one machine: workers, dashboard, loop."),
     "serve": ("Serve", "flyball.cli.serve:serve", "The data plane only."),
     "predict": ("Serve", "flyball.cli.predict:predict", "Score a file with a version."),
@@ -102,7 +100,9 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and name not in VERBS and name not in LATER:
-            near = difflib.get_close_matches(name, VERBS, n=1)
+            from difflib import get_close_matches  # as `traceback` below: for when something is wrong
+
+            near = get_close_matches(name, VERBS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "`flyball --help` lists the verbs"
             ctx.fail(f"no verb {name!r}; {hint}")
         return super().resolve_command(ctx, args)
@@ -131,6 +131,8 @@ class Verbs(click.Group):
             click.echo(f"the system said no: {error}", err=True)
             ctx.exit(1)
         except Exception as error:  # noqa: BLE001  # the outermost edge
+            import traceback
+
             click.echo(traceback.format_exc(), err=True)
             click.echo(f"flyball has a bug: {type(error).__name__}: {error}", err=True)
             click.echo("It is not your mistake; please report it with the lines above.", err=True)

@@ -24,16 +24,26 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="At most this many, the newest."
 )
 
+
+def _as_reason(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Kept for good: blanks are no reason."""
+    if not text.strip():
+        raise click.BadParameter("it is empty; say why in a few words, or leave it out")
+    return text.strip()
+
+
 why_option = click.option(
-    "--why", default="by hand, no reason given", metavar="TEXT", help="The reason, kept with what was done."
+    "--why",
+    default="by hand, no reason given",
+    metavar="TEXT",
+    callback=_as_reason,
+    help="The reason, kept with what was done.",
 )
 
 
 def reason_given() -> bool:
-    """Whether the caller said why, and not only blanks."""
-    context = click.get_current_context()
-    told = context.get_parameter_source("why") is not click.core.ParameterSource.DEFAULT
-    return told and bool(str(context.params.get("why", "")).strip())
+    """Whether the caller said why."""
+    return click.get_current_context().get_parameter_source("why") is not click.core.ParameterSource.DEFAULT
 
 
 def at_place(command: Command) -> Command:

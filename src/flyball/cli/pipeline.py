@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from flyball.cli.show import progress, put, span, table
 from flyball.cli.why import render_verdict
 from flyball.dashboard.reads import model_names, require_model
 from flyball.errors import Mistake, NotFound, Refused
-from flyball.pipeline.owner import is_alive
+from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of, taken_by
 from flyball.project.load import load_steps
 from flyball.project.records import Project
@@ -89,7 +90,10 @@ def resume(place: Place, run_id: str, fail_on_refusal: bool, as_json: bool) -> N
 
     database = open_home(place)
     found = find_run(database, run_id)
-    with site.open_site(project_of(database, found.model), place.home, database, progress) as opened:
+    with (
+        _stoppable(database, found.model),
+        site.open_site(project_of(database, found.model), place.home, database, progress) as opened,
+    ):
         done = release.resume(opened, found.id, now=utcnow())
         follow(opened)
     _tell(done, as_json=as_json, fail_on_refusal=fail_on_refusal)
@@ -228,12 +232,27 @@ def _train(
     _check_params(project, params)
     progress(f"{project.model.name}: the pipeline runs; its steps' logs lie in {home.runs}")
     start, end = window
-    with site.open_site(project, home, database, progress) as opened:
+    with _stoppable(database, project.model.name), site.open_site(project, home, database, progress) as opened:
         done = release.retrain(
             opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params, who=local_user()
         )
         follow(opened)
         return done
+
+
+@contextmanager
+def _stoppable(database: Database, model: str) -> Iterator[None]:
+    """Ctrl-C ends the run's steps; a person is told how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        me = this_process()
+        mine = [run.id for run in runs_of(database, model, limit=5) if run.status == "running" and run.owner == me]
+        if mine:
+            click.echo(
+                f"\nstopped; the steps that are done are kept: `flyball resume {mine[0][:16]}` goes on", err=True
+            )
+        raise
 
 
 def _check_params(project: Project, params: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ def up(place: Place, directories: tuple[Path, ...], host: str, port: int, ui_por
     workers, dashboard and loop. Ctrl-C drains and ends them.
     """
     from flyball.cli import servers  # uvicorn: `--help` does without
+    from flyball.serving.options import serving_options
     from flyball.serving.sockets import bind_free
     from flyball.serving.supervisor import worker_children
 
@@ -55,7 +56,7 @@ def up(place: Place, directories: tuple[Path, ...], host: str, port: int, ui_por
     ):
         addresses = Addresses(serve=servers.url_of(data), dashboard=servers.url_of(page))
         keep(home, addresses)
-        options = servers.serving_options(known)
+        options = serving_options(known)
         door = servers.door_of(options, data)
         children = [
             *worker_children(home, data, count, options),
@@ -88,6 +89,7 @@ def serve(place: Place, models: tuple[str, ...], host: str | None, port: int, wo
     On Vertex AI, AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE are answered too.
     """
     from flyball.cli import servers  # uvicorn: `--help` does without
+    from flyball.serving.options import serving_options
     from flyball.serving.sockets import bind
     from flyball.serving.supervisor import worker_children
 
@@ -99,7 +101,7 @@ def serve(place: Place, models: tuple[str, ...], host: str | None, port: int, wo
     with claimed(place.home), closing(bind(host or servers.usual_host(os.environ), port)) as data:
         addresses = Addresses(serve=servers.url_of(data), dashboard=None)
         keep(place.home, addresses)
-        options = servers.with_vertex(servers.serving_options(known, models), os.environ)
+        options = servers.with_vertex(serving_options(known, models), os.environ)
         door = servers.door_of(options, data)
         children = worker_children(place.home, data, count, options)
         servers.run_until_told(place.home, children, lambda stop: servers.announce(place.home, addresses, door, stop))

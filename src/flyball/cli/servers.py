@@ -18,7 +18,6 @@ import orjson
 from flyball.cli.addresses import Addresses
 from flyball.engine.bundle import read_contract
 from flyball.errors import Corrupt, Mistake
-from flyball.project.records import Project
 from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
 from flyball.registry.tokens import first_token
@@ -35,22 +34,6 @@ from flyball.store.waiting import when_there
 #: how often a server that does not answer yet is asked again.
 ASK_S = 0.1
 ASK_TIMEOUT_S = 2
-
-
-def serving_options(projects: Sequence[Project], models: tuple[str, ...] = ()) -> Options:
-    """What workers of several projects are told: the widest of their limits, and what each wants of its journal."""
-    if not projects:
-        return Options(models=models)
-    return Options(
-        max_body_bytes=max(item.serving.max_body_bytes for item in projects),
-        timeout_s=max(item.serving.timeout_s for item in projects),
-        segment_s=min(item.journal.segment_s for item in projects),
-        models=models,
-        durable=tuple(item.model.name for item in projects if item.serving.durability == "disk"),
-        lazy=tuple(item.model.name for item in projects if item.serving.loading == "lazy"),
-        auth=tuple((item.model.name, item.serving.auth) for item in projects if item.serving.auth),
-        sample={item.model.name: item.journal.sample for item in projects if item.journal.sample < 1},
-    )
 
 
 def usual_host(environ: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ was cut off is taken up by asking again.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +20,14 @@ from flyball.loop.site import ADOPTED, PRELOAD, Site
 from flyball.pipeline.artifact import load
 from flyball.pipeline.logs import tail
 from flyball.pipeline.runs import RunRecord, create_run, find_run, take_over
-from flyball.pipeline.step import ModelNames, RunContext, Window
-from flyball.pipeline.task import Task
+from flyball.pipeline.step import Window
+from flyball.pipeline.task import lone_task
 from flyball.pipeline.workers import StepWorkers
 from flyball.registry.audit import GOVERNOR
 from flyball.registry.records import Version
 from flyball.registry.versions import version
 from flyball.store import Transaction
+from flyball.store.checkpoints import Checkpoint, unwatched
 from flyball.store.ids import derived_id
 
 Seen = Literal["unknown", "no"]
@@ -60,27 +61,9 @@ def look(
         StepWorkers(directory=folder, module=ADOPTED, preload=PRELOAD, log=Path(held) / "import.log") as workers,
     ):
         path = Path(held)
-        nothing = ModelNames(target="", features=None, key=None, timestamp=None, positive=None, task="")
-        context = RunContext(
-            id="look",
-            path=path,
-            folder=path / "look",
-            model=nothing,
-            refit=False,
-            now=now,
-            window=Window(start=None, end=now),
-            params={},
-            seed=0,
-        )
-        task = Task(
-            name="look",
-            target="flyball.loop.adopted_looking:look",
-            inputs={},
-            given=("run",),
-            constants={"source": source, "servers": list(stores), "table": str(reference), "asked": dict(asked)},
-            context=context,
-            log=path / "log.txt",
-        )
+        told = {"source": source, "servers": list(stores), "table": str(reference), "asked": dict(asked)}
+        target = "flyball.loop.adopted_looking:look"
+        task = lone_task("look", target, told, folder=path, log=path / "log.txt", now=now, given=("run",))
         outcome = workers.run(task)
         if outcome.artifact is None:
             raise FlyballError(f"the model could not be looked at: {outcome.error}\n{tail(task.log)}")
@@ -100,7 +83,7 @@ def adopt(
     why: str,
     now: datetime,
     who: str = GOVERNOR,
-    checkpoint: Callable[[str], None] | None = None,
+    checkpoint: Checkpoint = unwatched,
 ) -> Release | Version:
     """The release it came to; or the version that this model with this table is already.
 

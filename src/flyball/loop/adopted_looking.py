@@ -13,13 +13,16 @@ from typing import Any
 import pandas as pd
 from pandas.api import types
 
+from flyball.engine.given import take
 from flyball.engine.graph_file import graph_bytes, graph_of
 from flyball.engine.infer import class_text
 from flyball.engine.pyfunc import Pyfunc
 from flyball.errors import Mistake
 from flyball.loop.adopted import Fetched, fetched, load, missing_packages, signature_of
 from flyball.loop.adopted_table import fitted_to, read_reference, signature_columns
-from flyball.pipeline.step import RunContext
+from flyball.loop.engines import PARITY_ROWS
+from flyball.loop.steps import contract_of
+from flyball.pipeline.step import ModelNames, RunContext
 from flyball.store.files import sha256_file
 
 #: pairs of classes of which the second is meant by "positive".
@@ -81,7 +84,9 @@ def _looked(source: str, servers: list[str], path: Path, asked: Mapping[str, Any
     _classes(settings, held, rows)
     # The form a bundle is made of: that a pyfunc's answers mean something is seen here.
     names = {"task": settings.task, "target": settings.target, "positive": settings.positive}
-    load(got, rows, features=settings.features, **names)
+    model = load(got, rows, features=settings.features, **names)
+    if isinstance(model, Path):
+        _graph(model, settings, rows)
     return {
         "digest": got.digest,
         "reference_sha256": sha256_file(path),
@@ -222,6 +227,21 @@ def _positive(settings: _Settings, known: list[str]) -> None:
         settings.infer("positive", pair[1], f"of {pair[0]} and {pair[1]}")
     elif settings.positive not in known:
         raise Mistake(f"the positive class {settings.positive!r} is none of the classes {' and '.join(known)}")
+
+
+def _graph(path: Path, settings: _Settings, rows: pd.DataFrame) -> None:
+    """That its inputs are the features, and its output an answer."""
+    assert settings.target is not None
+    assert settings.task is not None
+    names = ModelNames(
+        target=settings.target,
+        features=settings.features,
+        key=settings.key,
+        timestamp=settings.timestamp,
+        positive=settings.positive,
+        task=settings.task,
+    )
+    take(graph_bytes(path), contract_of(path, rows, names, "model"), rows.tail(PARITY_ROWS))
 
 
 def _notes(got: Fetched) -> list[str]:

@@ -1,6 +1,7 @@
 """MLflow's aliases and tags, made to say what Flyball's database says. Runs in step processes only: it imports MLflow.
 
-Apart from `loop.tracking`, which takes twice as long to import: after a move by hand somebody waits for this.
+Where a store is not one that `loop.unaided` knows. Apart from `loop.tracking`, which takes twice as long to import: after a
+move by hand somebody waits for this.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the 
 from mlflow.tracking import MlflowClient
 from sqlalchemy.orm import configure_mappers
 
-from flyball.registry.aliases import moved, wanted
+from flyball.loop.unaided import HEAD, STAGE, Told, say
 
 # What a client loads at its first call, done here, in the process that steps are forked from: each would do it anew.
 for _name in (
@@ -26,41 +27,47 @@ for _name in (
     import_module(_name)
 configure_mappers()
 
-#: the tag of a registered model that holds the head.
-HEAD = "flyball.audit_head"
 
-
-def project_aliases(
-    name: str,
-    uri: str,
-    stages: Mapping[str, str],
-    free: Mapping[str, int],
-    deleted: list[str],
-    head: str | None = None,
-) -> dict[str, Any]:
-    """Make MLflow's aliases and tags say what Flyball's database says: `stages` is version -> stage, `free` the free aliases.
-
-    `deleted`: free ones that were taken away since MLflow was told. `head`: the audit's, which MLflow keeps as a witness
-    outside the database.
-    """
-    client = MlflowClient(uri, uri)
-    ours = wanted({int(number): stage for number, stage in stages.items()}, free)
-    have = {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
-    for alias, (should, _) in moved(ours, have, deleted).items():
-        if should is None:
-            client.delete_registered_model_alias(name, alias)
-        else:
-            client.set_registered_model_alias(name, alias, str(should))
-    for version in client.search_model_versions(f"name='{name}'"):
-        stage = stages.get(str(version.version))
-        if stage is not None and version.tags.get("flyball.stage") != stage:
-            client.set_model_version_tag(name, version.version, "flyball.stage", stage)
-    if head:
-        client.set_registered_model_tag(name, HEAD, head)
-    return {"aliases": ours}
+def project_aliases(name: str, uri: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Make MLflow's aliases and tags say what Flyball's database says. `told`: of `unaided.Told`, versions as text."""
+    stages = {int(number): stage for number, stage in told["stages"].items()}
+    say(_Library(MlflowClient(uri, uri), name), name, Told(**{**told, "stages": stages}))
+    return {}
 
 
 def kept_heads(models: list[str], uri: str) -> dict[str, str]:
     """Model -> the audit's head that MLflow keeps with it; without those it keeps none with, or does not know."""
     known = {item.name: item.tags for item in MlflowClient(uri, uri).search_registered_models() if item.name in models}
     return {name: tags[HEAD] for name, tags in sorted(known.items()) if HEAD in tags}
+
+
+class _Library:
+    """One registered model, by MLflow's own client: whatever its store is."""
+
+    def __init__(self, client: MlflowClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def aliases(self) -> dict[str, int]:
+        found = self._client.get_registered_model(self._name).aliases
+        return {alias: int(number) for alias, number in found.items()}
+
+    def head(self) -> str | None:
+        text: str | None = self._client.get_registered_model(self._name).tags.get(HEAD)
+        return text
+
+    def tags(self) -> dict[int, str | None]:
+        found = self._client.search_model_versions(f"name='{self._name}'")
+        return {int(item.version): item.tags.get(STAGE) for item in found}
+
+    def point(self, alias: str, version: int | None) -> None:
+        if version is None:
+            self._client.delete_registered_model_alias(self._name, alias)
+        else:
+            self._client.set_registered_model_alias(self._name, alias, str(version))
+
+    def tag(self, version: int, stage: str) -> None:
+        self._client.set_model_version_tag(self._name, str(version), STAGE, stage)
+
+    def witness(self, head: str) -> None:
+        self._client.set_registered_model_tag(self._name, HEAD, head)

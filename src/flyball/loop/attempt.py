@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from flyball.pipeline.runs import RunRecord, taken_by
 from flyball.pipeline.step import ModelNames
 from flyball.project.steps import StepDeclaration, upstream
 from flyball.registry.records import Fallback, Verdict, Version
+from flyball.store.checkpoints import Checkpoint
 
 #: of a run that brings in a model that exists already.
 ADOPTED_REASON = "adopted"
@@ -46,7 +47,7 @@ class Attempt:
     now: datetime
     steps: tuple[StepDeclaration, ...]
     champion: Version | None
-    checkpoint: Callable[[str], None]
+    checkpoint: Checkpoint
     #: what a model that is adopted is, once that is known; None: this run trains.
     adopted: Mapping[str, str] | None = None
     #: the steps for which earlier runs' results stand in, once the model is made.

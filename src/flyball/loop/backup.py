@@ -49,6 +49,8 @@ def back_up(home: Home, target: Path, *, now: datetime, tell: Callable[[str], No
         raise Mistake(f"there is no database at {home.database}; nothing was backed up")
     if target.resolve().is_relative_to(home.path.resolve()):
         raise Mistake(f"{target} lies in the home that is backed up; name a file elsewhere")
+    if not target.parent.is_dir():
+        raise Mistake(f"there is no folder {target.parent}; make it, or name a file in another. Nothing was backed up")
     if target.exists():
         raise Conflict(f"{target} exists; nothing was changed. Name another file, or move that one away")
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
@@ -78,8 +80,9 @@ def back_up(home: Home, target: Path, *, now: datetime, tell: Callable[[str], No
 
 def restore(archive: Path, home: Home) -> Kept:
     """Make `home` of a backup: every file checked, then the folder appears at once. Raises Conflict, Corrupt."""
-    if home.path.exists() and any(home.path.iterdir()):
-        raise Conflict(f"{home.path} is not empty; nothing was changed. Restore into a new folder: --home DIR")
+    if home.path.is_file() or (home.path.exists() and any(home.path.iterdir())):
+        what = "is a file" if home.path.is_file() else "is not empty"
+        raise Conflict(f"{home.path} {what}; nothing was changed. Restore into a new folder: --home DIR")
     home.path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{home.path.name}.", suffix=".draft", dir=home.path.parent))
     try:

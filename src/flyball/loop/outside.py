@@ -1,25 +1,17 @@
 """MLflow's aliases moved by somebody else's hand: noticed at the next beat, and put back, or gated, as the project says.
 
 Flyball's database is the truth; the aliases are its projection. They are read without MLflow's library, which takes longer
-to import than a beat may: from its SQLite file, or over its REST API. Another store's aliases are not watched.
+to import than a beat may (`unaided`). A store that cannot be read so is not watched.
 """
 
 from __future__ import annotations
 
-import base64
-import os
-import sqlite3
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
-from contextlib import closing
 from datetime import datetime
-
-import orjson
 
 from flyball.errors import FlyballError, Refused
 from flyball.loop.alerts import end_alert, is_open, open_alert
 from flyball.loop.site import Site
+from flyball.loop.unaided import read
 from flyball.registry import aliases, decisions, live, names
 from flyball.registry.decisions import decisions as kept
 from flyball.registry.versions import versions
@@ -27,7 +19,6 @@ from flyball.rollout import move
 from flyball.store import emit, new_id
 from flyball.store.outbox import pending
 
-TIMEOUT_S = 5
 #: who is recorded to have moved an alias: MLflow does not say.
 SOMEBODY = "mlflow"
 
@@ -72,18 +63,6 @@ def reconcile(site: Site, *, now: datetime) -> None:
         )
 
 
-def read(uri: str, model: str) -> dict[str, int] | None:
-    """The model's aliases in MLflow's registry; None where they cannot be read, or not in this way."""
-    try:
-        if uri.startswith("sqlite:///"):
-            return _read_file(uri.removeprefix("sqlite:///"), model)
-        if uri.startswith(("http://", "https://")):
-            return _read_server(uri, model)
-    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError):
-        return None
-    return None
-
-
 def _gated(site: Site, wished: int | None, now: datetime) -> str | None:
     """What became of a wish to have a version live; None where the project puts such wishes back unheard."""
     if site.project.gate.moved_alias != "gate" or wished is None:
@@ -109,32 +88,6 @@ def _require_passed(site: Site, number: int) -> None:
 def _telling(site: Site) -> bool:
     """Whether a projection is on its way, and a difference no wonder."""
     return any(event.kind == "aliases" and event.payload.get("model") == site.model for event in pending(site.database))
-
-
-def _read_file(path: str, model: str) -> dict[str, int]:
-    with closing(sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=TIMEOUT_S)) as store:
-        rows = store.execute("SELECT alias, version FROM registered_model_aliases WHERE name = ?", (model,)).fetchall()
-    return {alias: int(number) for alias, number in rows}
-
-
-def _read_server(uri: str, model: str) -> dict[str, int]:
-    query = urllib.parse.urlencode({"name": model})
-    request = urllib.request.Request(  # noqa: S310 - scheme checked above
-        f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/get?{query}", headers=_credentials(os.environ)
-    )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
-        found = orjson.loads(reply.read())["registered_model"].get("aliases", [])
-    return {item["alias"]: int(item["version"]) for item in found}
-
-
-def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """As MLflow's own client sends them."""
-    if token := environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
-    if user := environ.get("MLFLOW_TRACKING_USERNAME"):
-        pair = f"{user}:{environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    return {}
 
 
 def _v(number: int | None) -> str:

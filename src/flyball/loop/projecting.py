@@ -9,22 +9,25 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
 
 from flyball.errors import FlyballError, Unavailable
+from flyball.loop import unaided
 from flyball.loop.leading import LEASE
 from flyball.loop.site import tracking_uri
+from flyball.loop.unaided import Told
 from flyball.pipeline.artifact import load
 from flyball.pipeline.owner import is_alive, this_process
-from flyball.pipeline.step import ModelNames, RunContext, Window
-from flyball.pipeline.task import Task
+from flyball.pipeline.task import lone_task
 from flyball.pipeline.workers import StepWorkers
 from flyball.registry import chain, live, names
 from flyball.registry.versions import versions
 from flyball.store import Database, Event, Home, new_id, utcnow
+from flyball.store.checkpoints import Checkpoint, unwatched
 from flyball.store.lease import hold, holder_of, let_go
 from flyball.store.outbox import delivered, failed, pending
 
@@ -42,12 +45,6 @@ AGAIN_S = 10.0
 LIGHT = "flyball.loop.aliasing"
 
 _HERE = threading.Lock()
-
-Checkpoint = Callable[[str], None]
-
-
-def _nothing(_: str) -> None:
-    """The checkpoint nobody watches."""
 
 
 def waiting(database: Database, model: str) -> list[Event]:
@@ -70,7 +67,7 @@ def deliver(
     uri: str,
     now: datetime,
     timeout_s: float = TIMEOUT_S,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> None:
     """Project what waits, and mark it. Raises Unavailable; it then waits on, with the reason."""
     with _alone(database, model, timeout_s):
@@ -102,12 +99,20 @@ def project(
     timeout_s: float = TIMEOUT_S,
 ) -> None:
     """Make MLflow say what the database says, whole. Raises Unavailable."""
-    stages = {str(item.number): item.stage for item in versions(database, model)}
-    deleted = sorted({name for event in waiting(database, model) for name in event.payload.get("deleted", ())})
-    told = {"stages": stages, "free": names.numbers(database, model), "deleted": deleted, "head": chain.head(database)}
-    constants = {"name": model, "uri": uri, **told}
+    told = Told(
+        stages={item.number: item.stage for item in versions(database, model)},
+        free=names.numbers(database, model),
+        deleted=tuple({name: None for event in waiting(database, model) for name in event.payload.get("deleted", ())}),
+        head=chain.head(database),
+    )
     try:
-        ask_mlflow(home, workers, "project_aliases", constants, log=model, now=now, timeout_s=timeout_s)
+        try:
+            with unaided.opened(uri, model, timeout_s=timeout_s, write=True) as registry:
+                unaided.say(registry, model, told)
+        except unaided.Unfamiliar:
+            plain = {**asdict(told), "stages": {str(number): stage for number, stage in told.stages.items()}}
+            constants = {"name": model, "uri": uri, "told": plain}
+            ask_mlflow(home, workers, "project_aliases", constants, log=model, now=now, timeout_s=timeout_s)
     except Unavailable as error:
         raise Unavailable(f"MLflow's aliases could not be set: {error}") from error
 
@@ -124,26 +129,8 @@ def ask_mlflow(
 ) -> Mapping[str, Any]:
     """What a function of `loop.aliasing` answers, in a step process, because MLflow is imported there. Raises Unavailable."""
     folder = home.runs / f".aliases-{new_id()}"
-    context = RunContext(
-        id="aliases",
-        path=folder,
-        folder=folder / "1",
-        model=ModelNames(target="", features=None, key=None, timestamp=None, positive=None, task=""),
-        refit=False,
-        now=now,
-        window=Window(start=None, end=now),
-        params={},
-        seed=0,
-    )
-    task = Task(
-        name="aliases",
-        target=f"{LIGHT}:{function}",
-        inputs={},
-        given=(),
-        constants=constants,
-        context=context,
-        log=home.runs / f"{log}.aliases.log",
-    )
+    log_file = home.runs / f"{log}.aliases.log"
+    task = lone_task("aliases", f"{LIGHT}:{function}", constants, folder=folder, log=log_file, now=now)
     folder.mkdir(parents=True)
     try:
         outcome = workers.run(task, timeout_s=timeout_s)
@@ -156,10 +143,11 @@ def ask_mlflow(
 
 @contextmanager
 def light_workers(home: Home) -> Iterator[StepWorkers]:
-    """A process with nothing but MLflow in it, begun at once: it imports while the caller moves."""
+    """For a process with nothing but MLflow in it; begun at once where it is sure to be needed: it imports meanwhile."""
     log = home.runs / "aliases.import.log"
     with StepWorkers(directory=home.path, module=LIGHT, log=log) as workers:
-        workers.warm()
+        if not unaided.is_known(tracking_uri(home)):
+            workers.warm()
         yield workers
 
 
@@ -191,7 +179,7 @@ def following(home: Home, database: Database) -> Iterator[None]:
 
 def _follow(home: Home, database: Database, workers: StepWorkers, *, again: bool) -> None:
     """Tell MLflow what is new; `again`: also what it could not be told before."""
-    if live.newest_generation(database):
+    if not unaided.is_known(tracking_uri(home)) and live.newest_generation(database):
         workers.warm()  # once: what is live will move, and whoever waits for that need not wait for MLflow's import
     fresh = [item for item in pending(database) if item.kind == "aliases" and (again or not item.attempts)]
     for model in dict.fromkeys(str(event.payload["model"]) for event in fresh):

@@ -13,7 +13,7 @@ from flyball.loop.recipe import environment, git_state, hardware
 from flyball.loop.site import Site
 from flyball.loop.sources import kept_sources
 from flyball.pipeline.runs import finish_run
-from flyball.registry import approvals, chain, decisions, gate, holds
+from flyball.registry import approvals, chain, decisions, gate, holds, live
 from flyball.registry.codec import plain
 from flyball.registry.degraded import listed
 from flyball.registry.holds import Bar
@@ -22,7 +22,11 @@ from flyball.registry.versions import register, version
 from flyball.rollout import advance
 from flyball.rollout.proof import Proof, tried
 from flyball.stats.estimate import Estimate
-from flyball.store import Transaction, moment, stamp
+from flyball.store import Database, Transaction, moment, stamp
+
+
+class ChampionMoved(Exception):
+    """Another version has gone live since the candidate was measured against the one that was: no error, it is judged anew."""
 
 
 def barred_twin(attempt: Attempt, chosen: Mapping[str, Any]) -> Bar | None:
@@ -36,7 +40,7 @@ def barred_twin(attempt: Attempt, chosen: Mapping[str, Any]) -> Bar | None:
 
 
 def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int) -> Release:
-    """Version, decision, rollout and the run's end, together or not at all."""
+    """Version, decision, rollout and the run's end, together or not at all. Raises ChampionMoved; nothing is written then."""
     site, run = attempt.site, attempt.run
     words = gate.sentence(verdict)
     # Loading takes its time, and is done before the database is held.
@@ -44,6 +48,7 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
     if stand_in == 1:
         words += f" (v{verdict.champion} was trained on these rows; its gated twin stands in)"
     with site.database.write() as tx:
+        require_champion(tx, attempt)
         made = register(tx, made)
         decisions.decide(
             tx,
@@ -69,6 +74,13 @@ def registered(attempt: Attempt, made: Version, verdict: Verdict, stand_in: int)
     return Release(
         run=run.id, version=made.number, verdict=verdict, passed=verdict.passed, rollout=rollout, seconds=0.0
     )
+
+
+def require_champion(source: Transaction | Database, attempt: Attempt) -> None:
+    """Raise ChampionMoved where the version that is live is not the one the candidate was measured against."""
+    deployed = live.current(source, attempt.site.model)
+    if (deployed.live if deployed else None) != (attempt.champion.number if attempt.champion else None):
+        raise ChampionMoved
 
 
 def _tell_fallbacks(attempt: Attempt, tx: Transaction, made: Version) -> None:

@@ -1,4 +1,4 @@
-"""From a decision to retrain to a version on its way, or a refusal: run, bundle, gate, refit, track, register, roll out.
+"""From a decision to retrain to a version on its way, or a refusal: the run of it begun, carried out, resumed.
 
 A killed release is resumed by its run: steps that are done stay done, the gate's decision is written once, MLflow's
 records are found again, and the version, its decision and its rollout appear in one transaction.
@@ -8,38 +8,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flyball.errors import Finding, FlyballError, Mistake, ProjectError
-from flyball.loop import evidence, plan, registering
+from flyball.errors import Conflict, Finding, FlyballError, Mistake, ProjectError
+from flyball.loop import making
 from flyball.loop.alerts import open_alert
 from flyball.loop.attempt import ADOPTED_REASON, Attempt, Release
-from flyball.loop.labels import condition
 from flyball.loop.recipe import keep_recipe
-from flyball.loop.site import Site, tracking_stores
+from flyball.loop.registering import ChampionMoved
+from flyball.loop.site import Site
 from flyball.loop.sources import SOURCES, sources
-from flyball.pipeline.artifact import Artifact
-from flyball.pipeline.execute import StepCall
 from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, steps_of, take_over
 from flyball.pipeline.step import Window
 from flyball.project.steps import StepDeclaration, fallback_problems, order
-from flyball.registry import gate, live
+from flyball.registry import live
 from flyball.registry.audit import GOVERNOR
-from flyball.registry.degraded import told
-from flyball.registry.records import RuleResult, Verdict, Version
-from flyball.registry.refit import with_refit
-from flyball.registry.versions import free_label, label_of, version, versions
-from flyball.stats.names import METRIC_NAMES
+from flyball.registry.records import Version
+from flyball.registry.versions import version
 from flyball.store import Transaction
+from flyball.store.checkpoints import Checkpoint, unwatched
 from flyball.store.files import write_json
 
-#: where a release can die, besides the steps' own transitions.
+#: where a release can die, besides the steps' own transitions; all but the first are passed in `making`.
 TRANSITIONS = ("run-created", "candidate-made", "judged", "refitted", "tracked", "registered")
 
-#: of an adopted model of which nobody said otherwise.
-MAY_HAVE_SEEN = "the reference table's rows: the adopted model may have been trained on these rows"
+#: versions in production, one after the other, that a candidate is measured against before its run gives up.
+MOST_CHAMPIONS = 5
 
 #: what is said to whoever wants an adopted model trained.
 NO_PIPELINE = (
@@ -58,7 +54,7 @@ def retrain(
     window_end: datetime | None = None,
     params: Mapping[str, Any] | None = None,
     who: str = GOVERNOR,
-    checkpoint: Callable[[str], None] | None = None,
+    checkpoint: Checkpoint = unwatched,
 ) -> Release:
     """Run the pipeline on what was known at `now`, judge the candidate, and start its rollout or refuse it.
 
@@ -110,7 +106,7 @@ def begin(
     )
 
 
-def resume(site: Site, run_id: str, *, now: datetime, checkpoint: Callable[[str], None] | None = None) -> Release:
+def resume(site: Site, run_id: str, *, now: datetime, checkpoint: Checkpoint = unwatched) -> Release:
     """Take over a run whose process died, or that failed, and finish it.
 
     It goes on knowing what it knew when it was decided; what it makes live is live from `now`.
@@ -120,22 +116,38 @@ def resume(site: Site, run_id: str, *, now: datetime, checkpoint: Callable[[str]
     return carry_out(site, run, now=now, checkpoint=checkpoint)
 
 
-def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Callable[[str], None] | None = None) -> Release:
+def carry_out(site: Site, run: RunRecord, *, now: datetime, checkpoint: Checkpoint = unwatched) -> Release:
     """Finish a run that this process owns."""
     began = time.monotonic()
-    checkpoint = checkpoint or _nothing
     checkpoint("run-created")
     try:
-        if run.reason == ADOPTED_REASON:
-            release = _adopt(Attempt(site, run, now, (), _champion(site), checkpoint))
-        else:
-            steps = _steps(site)
+        way: Callable[[Attempt], Release] = making.by_adopting
+        steps: tuple[StepDeclaration, ...] = ()
+        if run.reason != ADOPTED_REASON:
+            way, steps = making.by_training, _steps(site)
             _keep(site, run)
-            release = _release(Attempt(site, run, now, steps, _champion(site), checkpoint))
+        release = _against_the_champion(way, Attempt(site, run, now, steps, _champion(site), checkpoint))
     except FlyballError as error:
         _record_failure(site, run, error)
         raise
     return replace(release, seconds=time.monotonic() - began)
+
+
+def _against_the_champion(way: Callable[[Attempt], Release], attempt: Attempt) -> Release:
+    """`way`, once more where another version went live meanwhile: steps that are done stay done, the scores are new.
+
+    Raises Conflict where that happens again and again.
+    """
+    for _ in range(MOST_CHAMPIONS):
+        try:
+            return way(attempt)
+        except ChampionMoved:
+            attempt = replace(attempt, champion=_champion(attempt.site))
+    short = attempt.run.id[:12]
+    raise Conflict(
+        f"{attempt.site.model}: another version went live {MOST_CHAMPIONS} times while run {short} was judged; "
+        f"`flyball resume {short}` judges it against the one that is live then"
+    )
 
 
 def _keep(site: Site, run: RunRecord) -> None:
@@ -156,180 +168,9 @@ def _steps(site: Site) -> tuple[StepDeclaration, ...]:
     return order(steps, model=pipeline.model, holdout=pipeline.holdout)
 
 
-def _release(attempt: Attempt) -> Release:
-    site, checkpoint = attempt.site, attempt.checkpoint
-    pipeline = site.project.pipeline
-    calls: tuple[StepCall, ...] = plan.candidate_calls(
-        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
-    )
-    refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=site.project.serving)
-    ahead = refit[:-1] if site.project.gate.refit_ahead else ()
-    made = attempt.execute((*calls, *_score_call(attempt), *ahead))
-    candidate = attempt.value(made["deploy.bundle"])
-    checkpoint("candidate-made")
-    found = _held_out(attempt, made, candidate)
-    verdict = replace(_judge(attempt, candidate, found), caveat=found.caveat)
-    checkpoint("judged")
-    chosen, model_step = candidate, pipeline.model
-    if verdict.passed and site.project.gate.refit:
-        again = (*calls, *refit)
-        made = attempt.execute(again)
-        chosen = attempt.value(made["refit.deploy.bundle"])
-        verdict = _judge_refit(attempt, verdict, chosen, attempt.value(made["refit.deploy.agree"]))
-        calls, model_step = again, plan.REFIT + pipeline.model
-        checkpoint("refitted")
-    attempt = replace(attempt, fallbacks=attempt.taken())
-    caveat = "; ".join(filter(None, (verdict.caveat, told(attempt.degraded)))) or None
-    verdict = replace(verdict, caveat=caveat)
-    verdict = gate.with_bars(verdict, registering.barred_twin(attempt, chosen))
-    metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], site.project.gate.confidence)
-    label = _label(attempt, chosen)
-    call = plan.track_call(
-        model_step=model_step,
-        name=site.model,
-        uri=site.tracking_uri,
-        artifacts=site.artifact_location,
-        bundle=chosen["bundle"],
-        values=registering.tracked_values(attempt, chosen, metrics, label, verdict),
-    )
-    tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
-    checkpoint("tracked")
-    made_version = registering.version_of(attempt, candidate, chosen, tracked, metrics, label)
-    release = registering.registered(attempt, made_version, verdict, found.stand_in)
-    checkpoint("registered")
-    return release
-
-
-def _adopt(attempt: Attempt) -> Release:
-    """A model that exists already, from its files to a version: what a release does, but for training."""
-    site, run, checkpoint = attempt.site, attempt.run, attempt.checkpoint
-    unseen = run.params["seen"] == "no"
-    champions = evidence.champions(site.home, attempt.champion)
-    asked = site.project.gate
-    calls = plan.adopted_calls(
-        run.params,
-        servers=tracking_stores(site.tracking_uri, site.project.directory),
-        model=site.model,
-        timezone=site.project.pipeline.timezone,
-        serving=site.project.serving,
-        # Of rows that the candidate may have learnt from, none is better for the champion than another.
-        champions=champions if unseen else [{**item, "data_end": None, "trained": None} for item in champions[:1]],
-        cluster=asked.cluster,
-        slices=asked.slices,
-    )
-    made = attempt.execute(calls)
-    candidate = attempt.value(made["deploy.bundle"])
-    fetched = attempt.value(made["adopt.fetch"])
-    about = {name: str(run.params[name]) for name in ("source", "reference", "reference_sha256", "seen")}
-    attempt = replace(attempt, adopted={**about, "flavour": fetched["flavour"], "digest": fetched["digest"]})
-    checkpoint("candidate-made")
-    # Nobody knows what it was trained on, so nothing is said of rows it may have seen.
-    found = _held_out(attempt, made, {**candidate, "seen": None})
-    verdict = replace(_judge(attempt, candidate, found), caveat=found.caveat if unseen else MAY_HAVE_SEEN)
-    checkpoint("judged")
-    verdict = gate.with_bars(verdict, registering.barred_twin(attempt, candidate))
-    metrics = gate.metrics_of(found.rows, METRIC_NAMES[found.rows.task], asked.confidence)
-    label = _label(attempt, candidate)
-    candidate = {**candidate, "data_end": candidate["data_start"] if unseen else candidate["data_end"]}
-    call = plan.track_adopted_call(
-        name=site.model,
-        uri=site.tracking_uri,
-        artifacts=site.artifact_location,
-        bundle=candidate["bundle"],
-        values=registering.tracked_values(attempt, candidate, metrics, label, verdict),
-        taken=[item.number for item in versions(site.database, site.model) if item.lineage.run != run.id],
-    )
-    tracked = attempt.value(attempt.execute((*calls, call))["deploy.track"])
-    checkpoint("tracked")
-    made_version = registering.version_of(attempt, candidate, candidate, tracked, metrics, label)
-    release = registering.registered(attempt, made_version, verdict, found.stand_in)
-    checkpoint("registered")
-    return release
-
-
-def _label(attempt: Attempt, chosen: Mapping[str, Any]) -> str:
-    """As MLflow is told it; should another process take it first, `register` finds the next."""
-    site, run = attempt.site, attempt.run
-    # What says where an adopted model comes from is no condition it was made under.
-    params = run.params if attempt.adopted is None else {"condition": run.params.get("condition")}
-    made = condition(params, site.project.pipeline.params, chosen["estimator"])
-    degraded = bool(attempt.degraded)
-    label = label_of(site.model, run.decided_at, chosen["data_digest"], made, degraded=degraded)
-    return free_label(site.database, site.model, label)
-
-
 def _champion(site: Site) -> Version | None:
     deployed = live.current(site.database, site.model)
     return None if deployed is None else version(site.database, site.model, deployed.live)
-
-
-def _score_call(attempt: Attempt) -> tuple[StepCall, ...]:
-    """Scoring on held-out rows, where some are held out."""
-    site = attempt.site
-    if site.project.pipeline.holdout is None:
-        return ()
-    champions = evidence.champions(site.home, attempt.champion)
-    asked = site.project.gate
-    call = plan.score_call(site.project.pipeline, champions=champions, cluster=asked.cluster, slices=asked.slices)
-    return (call,)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """The rows both are judged on, and what was found of them."""
-
-    rows: gate.HeldOut
-    #: who stood for the champion: 0 itself, 1 its gated twin, -1 nobody.
-    stand_in: int = -1
-    #: the verdict's lines about the rows themselves.
-    checked: tuple[RuleResult, ...] = ()
-    caveat: str | None = None
-
-
-def _held_out(attempt: Attempt, made: Mapping[str, Artifact], candidate: Mapping[str, Any]) -> _Found:
-    task = attempt.site.project.model.task
-    if "deploy.score" not in made:
-        return _Found(rows=evidence.nothing_held_out(task))
-    scores = attempt.value(made["deploy.score"])
-    return _Found(
-        rows=evidence.held_out(task, scores),
-        stand_in=int(scores["stand_in"][0]),
-        checked=evidence.checked(scores, candidate, attempt.site.project.gate.allow_leak),
-        caveat=evidence.left_out(scores, attempt.champion),
-    )
-
-
-def _judge(attempt: Attempt, candidate: Mapping[str, Any], found: _Found) -> Verdict:
-    site, run, champion = attempt.site, attempt.run, attempt.champion
-    occasion: gate.Occasion = "first"
-    if champion is not None:
-        same = champion.lineage.recipe_digest == attempt.recipe
-        occasion = "refresh" if same else "change"
-    question = gate.Question(
-        model=site.model,
-        run=run.id,
-        occasion=occasion,
-        champion=champion.number if champion else None,
-        at=run.decided_at,
-    )
-    measured = _measured(attempt, candidate, occasion)
-    return gate.judge(question, site.project.gate, found.rows, measured, found.checked)
-
-
-def _judge_refit(attempt: Attempt, verdict: Verdict, refitted: Mapping[str, Any], agreed: Mapping[str, Any]) -> Verdict:
-    """The verdict with what can be judged of the refitted model itself."""
-    return with_refit(
-        verdict,
-        gate.rules_for(attempt.site.project.gate, verdict.occasion),
-        _measured(attempt, refitted, verdict.occasion),
-        task=attempt.site.project.model.task,
-        disagreement=agreed["disagreement"],
-    )
-
-
-def _measured(attempt: Attempt, bundle: Mapping[str, Any], occasion: gate.Occasion) -> dict[str, float]:
-    folder = attempt.site.home.runs / attempt.run.id / bundle["bundle"]
-    return evidence.measured(folder, gate.rules_for(attempt.site.project.gate, occasion))
 
 
 def _record_failure(site: Site, run: RunRecord, error: FlyballError) -> None:
@@ -345,7 +186,3 @@ def _record_failure(site: Site, run: RunRecord, error: FlyballError) -> None:
             evidence={"run": run.id, "error": str(error)[:1000]},
             at=run.decided_at,
         )
-
-
-def _nothing(_: str) -> None:
-    """The checkpoint nobody watches."""

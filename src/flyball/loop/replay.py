@@ -1,7 +1,8 @@
 """Held-out rows sent through the serving path: is what a client will be answered what the gate has judged?
 
-The table's values are written as JSON, decoded and checked as a request is, and answered by the engine in the batches
-that it answers straight from the table. Runs inside step processes, as `loop.steps` does.
+The table's values are written as JSON and asked of the engine as requests, over all of a worker's way but the network
+(`serving.rehearsal`), in the batches that the engine answers straight from the table. Runs inside step processes, as
+`loop.steps` does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from flyball.engine.parity import TOLERANCE
 from flyball.engine.session import Engine, as_table
 from flyball.serving.problem import Problem
 from flyball.serving.protocols import native
+from flyball.serving.rehearsal import Rehearsal, Reply, rehearsed
 
 #: held-out rows that are replayed, the last ones; and rows of one request.
 REPLAYED = 3_000
@@ -37,26 +39,22 @@ def replay(engine: Engine, rows: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": len(asked), "same": 0, "otherwise": 0, "refused": 0}
     differing: dict[str, list[int]] = {}
     refused: dict[str, list[int]] = {}
-    for start, part, body in _requests(engine.contract, asked):
-        direct = as_table(engine.contract.layout, columns_from_frame(engine.contract, part))
-        try:
-            served = as_table(engine.contract.layout, native.decode(orjson.dumps(body), engine.contract, 0.0).columns)
-        except Problem:
-            served, at_fault = _one_by_one(engine.contract, body)
-            for row, column in at_fault.items():
-                refused.setdefault(column, []).append(offset + start + row)
-            kept = np.array([row not in at_fault for row in range(len(part))])
-            direct = Table(direct.layout, direct.numbers[kept], direct.categories[kept])
-            places = offset + start + np.flatnonzero(kept)
-        else:
+    with rehearsed(engine) as rehearsal:
+        for start, part, body in _requests(engine.contract, asked):
             places = offset + start + np.arange(len(part))
-        if not len(places):
-            continue
-        for name, rows_at in _differing(direct, served).items():
-            differing.setdefault(name, []).extend(places[rows_at].tolist())
-        same = _same(engine.predict(direct), engine.predict(served))
-        found["same"] += int(same.sum())
-        found["otherwise"] += int((~same).sum())
+            at_fault, text, reply = _asked(rehearsal, engine.contract, body)
+            for row, what in at_fault.items():
+                refused.setdefault(what, []).append(int(places[row]))
+            if reply is None:
+                continue
+            kept = np.array([row not in at_fault for row in range(len(part))])
+            direct = as_table(engine.contract.layout, columns_from_frame(engine.contract, part[kept]))
+            decoded = as_table(engine.contract.layout, native.decode(text, engine.contract, 0.0).columns)
+            for name, rows_at in _differing(direct, decoded).items():
+                differing.setdefault(name, []).extend(places[kept][rows_at].tolist())
+            same = _same(engine.predict(direct), reply.body)
+            found["same"] += int(same.sum())
+            found["otherwise"] += int((~same).sum())
     found["refused"] = sum(map(len, refused.values()))
     return {
         **found,
@@ -64,6 +62,26 @@ def replay(engine: Engine, rows: pd.DataFrame) -> dict[str, Any]:
         "refusing": _told(refused),
         "coarse": _coarse(asked, engine, offset),
     }
+
+
+def _asked(
+    rehearsal: Rehearsal, contract: Contract, body: Mapping[str, Any]
+) -> tuple[dict[int, str], bytes, Reply | None]:
+    """The rows that are refused, each with the first column at fault; and the request for the others with its answer,
+    None where there are none.
+    """
+    text, at_fault = orjson.dumps(body), {}
+    reply: Reply | None = rehearsal.ask(text)
+    columns, data = body["inputs"]["columns"], body["inputs"]["data"]
+    if reply is not None and reply.status == 422:
+        at_fault = _at_fault(contract, columns, data)
+        taken = [values for row, values in enumerate(data) if row not in at_fault]
+        text = orjson.dumps({"inputs": {"columns": columns, "data": taken}})
+        reply = rehearsal.ask(text) if taken else None
+    if reply is not None and reply.status != 200:
+        what = f"status {reply.status}"
+        return {row: at_fault.get(row, what) for row in range(len(data))}, text, None
+    return at_fault, text, reply
 
 
 def _requests(contract: Contract, rows: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame, dict[str, Any]]]:
@@ -90,21 +108,15 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _one_by_one(contract: Contract, body: Mapping[str, Any]) -> tuple[Table, dict[int, str]]:
-    """The rows that are taken, and of each that is refused the first column at fault."""
-    columns, data = body["inputs"]["columns"], body["inputs"]["data"]
-    taken: list[Table] = []
-    at_fault: dict[int, str] = {}
+def _at_fault(contract: Contract, columns: list[str], data: list[Any]) -> dict[int, str]:
+    """Of each row that the contract does not allow the first column at fault."""
+    found: dict[int, str] = {}
     for row, values in enumerate(data):
-        one = orjson.dumps({"inputs": {"columns": columns, "data": [values]}})
         try:
-            taken.append(as_table(contract.layout, native.decode(one, contract, 0.0).columns))
+            native.decode(orjson.dumps({"inputs": {"columns": columns, "data": [values]}}), contract, 0.0)
         except Problem as problem:
-            at_fault[row] = str(problem.errors[0].loc[-1]) if problem.errors else "the row"
-    layout = contract.layout
-    empty = (np.empty((0, len(layout.numbers)), np.float32), np.empty((0, len(layout.categories)), np.object_))
-    numbers = np.concatenate([empty[0], *(item.numbers for item in taken)])
-    return Table(layout, numbers, np.concatenate([empty[1], *(item.categories for item in taken)])), at_fault
+            found[row] = str(problem.errors[0].loc[-1]) if problem.errors else "the row"
+    return found
 
 
 def _differing(direct: Table, served: Table) -> dict[str, npt.NDArray[np.intp]]:
@@ -115,11 +127,14 @@ def _differing(direct: Table, served: Table) -> dict[str, npt.NDArray[np.intp]]:
     return {name: np.flatnonzero(apart) for name, apart in by_name if apart.any()}
 
 
-def _same(direct: Prediction, served: Prediction) -> npt.NDArray[np.bool_]:
-    if direct.probabilities is not None and served.probabilities is not None:
-        return np.asarray((np.abs(direct.probabilities - served.probabilities) <= TOLERANCE).all(axis=1))
-    allowed = TOLERANCE * np.maximum(1, np.abs(direct.score))
-    return np.asarray(np.abs(direct.score - served.score) <= allowed)
+def _same(direct: Prediction, answer: bytes) -> npt.NDArray[np.bool_]:
+    """Which rows of an answer say what the engine said of the table itself."""
+    said = orjson.loads(answer)
+    if "probabilities" in said and direct.probabilities is not None:
+        apart = np.abs(direct.probabilities - np.asarray(said["probabilities"], dtype=np.float64))
+        return np.asarray((apart <= TOLERANCE).all(axis=1))
+    apart = np.abs(direct.score - np.asarray(said["predictions"], dtype=np.float64))
+    return np.asarray(apart <= TOLERANCE * np.maximum(1, np.abs(direct.score)))
 
 
 def _coarse(rows: pd.DataFrame, engine: Engine, offset: int) -> dict[str, list[int]]:

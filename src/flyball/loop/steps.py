@@ -66,7 +66,7 @@ def bundle(
         raise Mistake(
             f"run {run.id}: no training row is left beside the {len(held_out):,} held-out rows; hold out fewer"
         )
-    contract = _contract(model, trained, names, name)
+    contract = contract_of(model, trained, names, name)
     proving = held_out if len(held_out) else trained
     draft = run.folder / "native"
     standing = stand_in(model, contract, trained, proving, draft, choice=engine, tolerance=tolerance)
@@ -96,7 +96,8 @@ def bundle(
     }
 
 
-def _contract(model: Any, trained: pd.DataFrame, names: ModelNames, name: str) -> Contract:
+def contract_of(model: Any, trained: pd.DataFrame, names: ModelNames, name: str) -> Contract:
+    """What a fitted estimator or a graph is asked with, as the rows it was trained on have it."""
     labels = () if names.task == "regression" else _labels(model, trained, names)
     return infer_contract(
         trained,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -28,6 +28,7 @@ from flyball.pipeline.step import ModelNames, RunContext
 from flyball.pipeline.task import Outcome, Task, read_result, write_result
 from flyball.pipeline.workers import StepWorkers
 from flyball.project.steps import OnFailure, StepDeclaration
+from flyball.store.checkpoints import Checkpoint, unwatched
 from flyball.store.clock import stamp
 from flyball.store.database import Database
 from flyball.store.home import Home
@@ -113,7 +114,7 @@ def execute(
     steps: Sequence[StepCall],
     *,
     context: RunContext,
-    checkpoint: Callable[[str], None] | None = None,
+    checkpoint: Checkpoint = unwatched,
     parallel: int = 2,
 ) -> dict[str, Artifact]:
     """Run what is not yet done; step name -> result, in `home.runs / run.id`.
@@ -139,7 +140,7 @@ def execute(
         calls=calls,
         context=context,
         recipes=recipes(calls, context, sources=workers.sources(), module_file=workers.module_file),
-        passed=checkpoint or (lambda _: None),
+        passed=checkpoint,
         recorded={step.name: step for step in steps_of(database, run.id)},
         order=order,
         parallel=parallel,
@@ -184,7 +185,7 @@ class _Execution:
     context: RunContext
     #: step -> digest of how it is made, of the user's steps.
     recipes: Mapping[str, str]
-    passed: Callable[[str], None]
+    passed: Checkpoint
     #: what the database said of each step when the walk began.
     recorded: Mapping[str, StepRecord]
     order: TopologicalSorter[str]

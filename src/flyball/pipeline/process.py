@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import orjson
 
 #: how long a template may take to end after its input has ended.
 END_TIMEOUT_S = 10.0
+#: and one that is still importing, which looks at its input only afterwards: whoever pressed Ctrl-C waits for this.
+IMPORT_TIMEOUT_S = 0.2
 
 
 class TemplateProcess:
@@ -37,6 +41,8 @@ class TemplateProcess:
                 bufsize=0,
             )
         self._rest = b""
+        #: whether it has said anything; until it has, it imports, and has started no step.
+        self._heard = False
         self._events: deque[dict[str, Any]] = deque()
 
     def send(self, command: dict[str, Any]) -> None:
@@ -62,6 +68,7 @@ class TemplateProcess:
             received = os.read(self._process.stdout.fileno(), 65_536)
             if not received:
                 raise EOFError
+            self._heard = True
             *lines, self._rest = (self._rest + received).split(b"\n")
             self._events.extend(orjson.loads(line) for line in lines)
         return self._events.popleft()
@@ -72,9 +79,11 @@ class TemplateProcess:
         assert self._process.stdout is not None
         self._process.stdin.close()
         try:
-            self._process.wait(END_TIMEOUT_S)
+            self._process.wait(END_TIMEOUT_S if self._heard else IMPORT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            # Its session is its own: what a project's import has started goes with it.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.stdout.close()
         return self._process.wait()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from flyball.pipeline.artifact import Artifact
-from flyball.pipeline.step import RunContext
+from flyball.pipeline.step import ModelNames, RunContext, Window
 
 #: what a step's process leaves in its folder, last of all.
 RESULT = "result.json"
@@ -67,6 +68,31 @@ class Task:
             context=RunContext.from_json(value["context"]),
             log=Path(value["log"]),
         )
+
+
+def lone_task(
+    name: str,
+    target: str,
+    constants: Mapping[str, Any],
+    *,
+    folder: Path,
+    log: Path,
+    now: datetime,
+    given: tuple[str, ...] = (),
+) -> Task:
+    """A call that belongs to no run; its files go into `folder`."""
+    context = RunContext(
+        id=name,
+        path=folder,
+        folder=folder / "1",
+        model=ModelNames(target="", features=None, key=None, timestamp=None, positive=None, task=""),
+        refit=False,
+        now=now,
+        window=Window(start=None, end=now),
+        params={},
+        seed=0,
+    )
+    return Task(name=name, target=target, inputs={}, given=given, constants=constants, context=context, log=log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

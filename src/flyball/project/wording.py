@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 #: bound of the integers that are shown, and taken as parameters.
@@ -32,5 +31,19 @@ def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     """What to append to `unknown NAME`: `; did you mean "auc"? (auc, log_loss)`, or only the list where nothing is near."""
     names = [*known][:_LISTED] + (["..."] if len(known) > _LISTED else [])
     listed = f"({', '.join(names)})" if known else "(there are none)"
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = _close(name, tuple(known))
     return f'; did you mean "{close[0]}"? {listed}' if close else f"; known: {listed}"
+
+
+def there_is(name: str, known: tuple[str, ...], none: str) -> str:
+    """What to append to `no model NAME here`: ` (there is: churn, late); did you mean "late"?`, ` (there is: NONE)`."""
+    names = [*known][:_LISTED] + (["..."] if len(known) > _LISTED else [])
+    close = _close(name, known) if len(known) > 1 else []
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    return f" (there is: {', '.join(names) or none}){hint}"
+
+
+def _close(name: str, known: tuple[str, ...]) -> list[str]:
+    from difflib import get_close_matches  # every verb imports this module, and few of them go wrong
+
+    return get_close_matches(name, known, n=1, cutoff=0.5)

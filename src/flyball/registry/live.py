@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from flyball.errors import Conflict
-from flyball.registry import audit, covered
 from flyball.registry.codec import dump, load_deployment
 from flyball.registry.records import Deployment
 from flyball.registry.versions import set_stage
@@ -95,6 +94,8 @@ def deploy(
         who=who,
         why=why,
     )
+    from flyball.registry import audit, covered  # commands that only read do without them
+
     audit.record(
         tx,
         at=deployment.at,

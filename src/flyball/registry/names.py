@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import get_args
 
 from flyball.errors import Mistake, NotFound
-from flyball.registry import audit
 from flyball.registry.records import Stage
 from flyball.store import Database, Transaction, emit, moment, new_id, stamp, utcnow
 
@@ -123,6 +122,8 @@ def _emit(tx: Transaction, model: str, deleted: tuple[str, ...]) -> None:
 def _audit(
     tx: Transaction, model: str, name: str, was: int | None, becomes: int | None, *, who: str, why: str, now: datetime
 ) -> int:
+    from flyball.registry import audit  # commands that only read do without it
+
     return audit.record(
         tx, at=now, who=who, act="alias", model=model, was=_say(name, was), becomes=_say(name, becomes), why=why
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flyball.errors import Mistake, NotFound
+from flyball.project.wording import there_is
 from flyball.store import Database, Transaction, stamp
 
 
@@ -46,5 +47,5 @@ def require_model(database: Database, model: str) -> None:
     """NotFound, naming what there is, unless the model is known."""
     known = model_names(database)
     if model not in known:
-        there = ", ".join(known) or "none yet; `flyball run` trains the first"
-        raise NotFound(f"no model {model!r} here (there is: {there})")
+        there = there_is(model, tuple(known), "none yet; `flyball run` trains the first")
+        raise NotFound(f"no model {model!r} here{there}")

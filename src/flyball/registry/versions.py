@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import cast
 
-from flyball.errors import NotFound
-from flyball.registry import chain, names
+from flyball.errors import Mistake, NotFound
+from flyball.project.wording import there_is
+from flyball.registry import names
 from flyball.registry.codec import dump, load_listed, load_version
 from flyball.registry.records import Listed, Stage, Version
 from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcnow
@@ -19,6 +20,7 @@ from flyball.store import Database, Row, Transaction, emit, new_id, stamp, utcno
 LABEL_LENGTH = 96
 
 _SELECT = "SELECT record, stage FROM version"
+_NUMBERS = "SELECT number FROM version WHERE model = :model ORDER BY number"
 
 
 def register(tx: Transaction, version: Version) -> Version:
@@ -47,6 +49,8 @@ def register(tx: Transaction, version: Version) -> Version:
 
 def set_stage(tx: Transaction, model: str, number: int, stage: Stage) -> None:
     """Move a version's stage, and have MLflow's aliases follow."""
+    from flyball.registry import chain  # every command that only reads versions does without the audit's modules
+
     payload = {"model": model, "audit_head": chain.head(tx)}
     emit(tx, kind="aliases", payload=payload, dedup=f"aliases:{model}:{new_id()}", at=utcnow())
     tx.run(
@@ -102,8 +106,13 @@ def find(database: Database, model: str, ref: str) -> Version:
 
 
 def parse_reference(text: str) -> tuple[str, str]:
-    """`MODEL@REF` as a pair; without `@` the reference is `production`."""
-    model, _, ref = text.partition("@")
+    """`MODEL@REF` as a pair; without `@` the reference is `production`. Raises Mistake where either is empty."""
+    model, at, ref = text.partition("@")
+    if not model.strip() or (at and not ref.strip()):
+        raise Mistake(
+            f"{text!r} names no version; write MODEL@REF, where REF is a number, production, staging, shadow, a label or an "
+            "alias, or MODEL alone, which is the one in production"
+        )
     return model, ref or "production"
 
 
@@ -138,10 +147,22 @@ def _version(row: Row) -> Version:
 def _no_such(database: Database | Transaction, model: str, ref: str) -> NotFound:
     known = models(database)
     if model not in known:
-        there = ", ".join(known) or "none yet; `flyball run` trains the first"
-        return NotFound(f"no model {model!r} has a version here (there is: {there})")
-    numbers = [str(item.number) for item in versions(database, model)]
+        there = there_is(model, tuple(known), "none yet; `flyball run` trains the first")
+        return NotFound(f"no model {model!r} has a version here{there}")
+    numbers = _spans(row["number"] for row in database.all(_NUMBERS, model=model))
     given = ", ".join(names.numbers(database, model)) or "an alias"
     return NotFound(
-        f"no version {ref!r} of {model} (versions {', '.join(numbers)}; or production, staging, shadow, a label, {given})"
+        f"no version {ref!r} of {model} (versions {numbers}; or production, staging, shadow, a label, {given})"
     )
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    """`1 to 998, 1000`: numbers in their order, three and more in a row as their ends."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    told = [[f"{span[0]} to {span[-1]}"] if len(span) > 2 else map(str, span) for span in spans]
+    return ", ".join(text for span in told for text in span)

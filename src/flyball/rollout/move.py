@@ -6,7 +6,6 @@ A bundle is loaded and answers its own example before any stage moves. What Flyb
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 
 from flyball.errors import Conflict, Mistake, NotFound, Refused
@@ -20,6 +19,7 @@ from flyball.rollout.advance import make_live, start
 from flyball.rollout.proof import Proof, prove
 from flyball.rollout.state import Status
 from flyball.store import Database, Home, Transaction, stamp
+from flyball.store.checkpoints import Checkpoint, unwatched
 
 #: where a move can die: the bundle has answered; all is written and not committed; all is committed. What follows, MLflow's
 #: aliases, has transitions of its own: `loop.projecting`.
@@ -27,12 +27,6 @@ TRANSITIONS = ("proven", "written", "committed")
 
 #: what an entry says of a deployment; "v7 archived" and "v7 approved" are none.
 _DEPLOYED = re.compile(r"v(\d+)(?: \+ shadow v\d+)*")
-
-Checkpoint = Callable[[str], None]
-
-
-def _nothing(_: str) -> None:
-    """The checkpoint nobody watches."""
 
 
 def promote(
@@ -46,13 +40,14 @@ def promote(
     now: datetime,
     despite_bar: bool = False,
     despite_gate: bool = False,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> Deployment:
     """Put a version live by hand, after proving that it loads and answers. A running rollout of the model is aborted.
 
     A version that its gate refused, or that is barred, is refused; `despite_gate` is kept in the audit, and goes not
     around four eyes; `despite_bar` lifts the bar. Raises NotFound, Mistake, Refused, Conflict, Corrupt.
     """
+    _require_not_live(number, live.current(database, model))
     _require_gate(database, model, number, despite=despite_gate)
     return _go_live(
         database,
@@ -78,7 +73,7 @@ def approve(
     who: str,
     why: str,
     now: datetime,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> Status:
     """Let a version that waits for it go on, after proving that it loads and answers; the status its rollout begins in.
 
@@ -105,7 +100,7 @@ def rollback(
     who: str,
     why: str,
     now: datetime,
-    checkpoint: Checkpoint = _nothing,
+    checkpoint: Checkpoint = unwatched,
 ) -> Deployment:
     """Put the version back that was live before this one, bar this one, and hold the model until somebody lifts that.
 
@@ -117,14 +112,20 @@ def rollback(
         raise NotFound(f"{model} has never been live; there is nothing to roll back")
     before = rollback_target(database, model)
     if before is None:
-        raise Mistake(f"v{way[-1]} of {model} has no version before it; there is nothing to go back to")
+        barred = ", ".join(f"v{item.version}" for item in holds.bars(database, model))
+        besides = f" that is not barred ({barred})" if barred else ""
+        raise Mistake(
+            f"v{way[-1]} of {model} has no version before it{besides}; there is nothing to go back to. "
+            f"`flyball versions {model}` lists what there is, `flyball promote {model}@N` puts one live"
+        )
     return _go_live(database, home, model, before, who=who, why=why, now=now, act="rollback", checkpoint=checkpoint)
 
 
 def rollback_target(source: Transaction | Database, model: str) -> int | None:
     """The version that `rollback` would put live; None where there is none to go back to."""
     barred = {item.version for item in holds.bars(source, model)}
-    before = [number for number in _way(source, model)[:-1] if number not in barred]
+    way = _way(source, model)
+    before = [number for number in way[:-1] if number not in barred and number != way[-1]]
     return before[-1] if before else None
 
 
@@ -184,8 +185,12 @@ def _require_may(tx: Transaction, model: str, number: int, deployed: Deployment 
     if barred is not None and not despite_bar:
         raise Conflict(f"{barred}; `--despite-bar` promotes it all the same, and lifts the bar")
     approvals.require_approved(tx, model, number)
+    _require_not_live(number, deployed)
+
+
+def _require_not_live(number: int, deployed: Deployment | None) -> None:
     if deployed is not None and deployed.live == number:
-        raise Mistake(f"v{number} of {model} is live already, since {stamp(deployed.at)}; nothing to do")
+        raise Mistake(f"v{number} of {deployed.model} is live already, since {stamp(deployed.at)}; nothing to do")
 
 
 def _end_rollouts(tx: Transaction, model: str, number: int, *, now: datetime, why: str) -> None:

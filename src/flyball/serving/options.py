@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from flyball.project.records import Project
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -60,6 +62,22 @@ class WorkerArguments:
     #: which of the workers this is, from 0.
     index: int
     options: Options
+
+
+def serving_options(projects: Sequence[Project], models: tuple[str, ...] = ()) -> Options:
+    """What workers of several projects are told: the widest of their limits, and what each wants of its journal."""
+    if not projects:
+        return Options(models=models)
+    return Options(
+        max_body_bytes=max(item.serving.max_body_bytes for item in projects),
+        timeout_s=max(item.serving.timeout_s for item in projects),
+        segment_s=min(item.journal.segment_s for item in projects),
+        models=models,
+        durable=tuple(item.model.name for item in projects if item.serving.durability == "disk"),
+        lazy=tuple(item.model.name for item in projects if item.serving.loading == "lazy"),
+        auth=tuple((item.model.name, item.serving.auth) for item in projects if item.serving.auth),
+        sample={item.model.name: item.journal.sample for item in projects if item.journal.sample < 1},
+    )
 
 
 def worker_argv(home: Path, fd: int, index: int, options: Options) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flyball.errors import Mistake
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -48,8 +50,14 @@ class Home:
         """The same home, existing on disk and readable by its owner only.
 
         What stands where a folder belongs is left to whoever needs the folder: a server answers without its journal.
+        Raises Mistake where the home itself cannot be made.
         """
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Mistake(
+                f"{self.path} cannot be a home: a file stands there, or on the way there; name a folder with --home DIR"
+            ) from error
         for folder in (self.journal, self.lake, self.runs, self.mlflow, self.serving):
             try:
                 folder.mkdir(exist_ok=True)

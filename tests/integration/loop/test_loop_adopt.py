@@ -316,6 +316,7 @@ def test_two_at_once_make_one_version(world: World, tmp_path: Path) -> None:
         ("models:/churn/1", "history.parquet", [], "which column is the target?"),
         ("models:/churn/1", "numbers.csv", ["--target", "churned"], "lacks features of the model: city"),
         ("models:/churn/9", "history.parquet", ["--target", "churned"], "models:/churn/9 is not known to MLflow"),
+        ("ages.onnx", "history.parquet", ["--target", "churned"], "the graph's inputs x are none of the features"),
         ("nothing.onnx", "history.parquet", ["--target", "churned"], "there is no"),
         ("models:/churn/1", "nothing.parquet", ["--target", "churned"], "--reference names a table"),
         ("models:/churn/1", "empty.csv", ["--target", "churned"], "has no rows"),
@@ -332,7 +333,8 @@ def test_two_at_once_make_one_version(world: World, tmp_path: Path) -> None:
 def test_what_cannot_be_adopted_is_refused_and_leaves_nothing(
     world: World, tmp_path: Path, source: str, reference: str, words: list[str], says: str
 ) -> None:
-    done = adopt(world, tmp_path, source, reference, *words)
+    there = world.file(source) if source.endswith(".onnx") else source
+    done = adopt(world, tmp_path, there, reference, *words)
     assert done.exit_code == 2, done.output
     assert says in done.output
     assert not (tmp_path / "flyball.toml").exists()

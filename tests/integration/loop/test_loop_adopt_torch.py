@@ -1,4 +1,6 @@
-"""`flyball adopt` of a network that MLflow's PyTorch flavour has registered: its own process answers what it answers itself."""
+"""`flyball adopt` of a PyTorch network: one that MLflow's flavour has registered, in a process of its own, and one that
+torch.onnx has exported, as a graph. Both answer what the network answers itself.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +53,11 @@ mlflow.pytorch.log_model(
     pip_requirements=requires,
 )
 np.save("says.npy", said[:, 0])
+example = columns(rows)
+torch.onnx.export(
+    net, (example,), "exported.onnx", input_names=["rows"], output_names=["churned"], dynamo=True,
+    dynamic_shapes=({0: torch.export.Dim("n")},),
+)
 """
 
 
@@ -70,8 +77,13 @@ def rows_of(count: int, seed: int) -> pd.DataFrame:
     return rows.astype(np.float32).assign(churned=(rows["age"] + random.normal(0, 5, count) > 50).astype(int))
 
 
-def test_a_network_is_adopted_in_one_command_and_answers_as_itself(python: str, tmp_path: Path) -> None:
-    """Registered by plain MLflow: v1 is live after its gate, has an engine of its own, and answers within 1e-6."""
+@pytest.mark.parametrize(
+    ("source", "model", "engine"), [("models:/net/1", "net", "native"), ("exported.onnx", "exported", "onnx")]
+)
+def test_a_network_is_adopted_in_one_command_and_answers_as_itself(
+    python: str, tmp_path: Path, source: str, model: str, engine: str
+) -> None:
+    """v1 is live after its gate, has the engine that its form allows, and answers within 1e-6."""
     rows_of(500, seed=0).to_csv(tmp_path / "history.csv", index=False)
     rows_of(50, seed=1).to_csv(tmp_path / "new.csv", index=False)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'logged.db'}"}
@@ -85,15 +97,15 @@ def test_a_network_is_adopted_in_one_command_and_answers_as_itself(python: str, 
 
     flyball = ("-c", "from flyball.cli.main import main; main()")
     do("-c", MAKER)
-    told = do(*flyball, "adopt", "models:/net/1", "--reference", "history.csv", "--target", "churned", "--project", "p")
-    assert "net v1 → live" in told
+    told = do(*flyball, "adopt", source, "--reference", "history.csv", "--target", "churned", "--project", "p")
+    assert f"{model} v1 → live" in told
     database = open_database(Home(tmp_path / "p" / ".flyball"), {})
-    (made,) = versions(database, "net")
-    deployed = live.current(database, "net")
+    (made,) = versions(database, model)
+    deployed = live.current(database, model)
     assert deployed is not None
-    assert (deployed.live, made.parity["engine"], made.lineage.data_rows) == (1, "native", 500)
+    assert (deployed.live, made.parity["engine"], made.lineage.data_rows) == (1, engine, 500)
     rows_of(50, seed=1).drop(columns="churned").to_csv(tmp_path / "asked.csv", index=False)
-    do(*flyball, "predict", "net@1", "asked.csv", "answers.csv", "--project", "p")
+    do(*flyball, "predict", f"{model}@1", "asked.csv", "answers.csv", "--project", "p")
     answers = pd.read_csv(tmp_path / "answers.csv")
     assert np.allclose(answers["prediction"], np.load(tmp_path / "says.npy"), atol=1e-6)
     shutil.rmtree(tmp_path / "p")

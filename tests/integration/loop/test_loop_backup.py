@@ -135,6 +135,12 @@ def test_nothing_is_overwritten(site: Site, tmp_path: Path) -> None:
         back_up(site.home, site.home.path / "me.tar.gz", now=LATER)
     with pytest.raises(Conflict, match="is not empty; nothing was changed"):
         restore(target, site.home)
+    with pytest.raises(Conflict, match="is a file; nothing was changed"):
+        restore(target, Home(target))
+    with pytest.raises(Mistake, match="cannot be a home: a file stands there, or on the way there"):
+        Home(target / "home").made()
+    with pytest.raises(Mistake, match=r"there is no folder .*/none; make it"):
+        back_up(site.home, tmp_path / "none" / "home.tar.gz", now=LATER)
     with pytest.raises(Mistake, match="nothing was backed up"):
         back_up(Home(tmp_path / "none"), tmp_path / "none.tar.gz", now=LATER)
     assert target.read_text() == "mine"

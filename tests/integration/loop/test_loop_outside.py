@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 import pytest
 
-from flyball.loop import outside, release
+from flyball.loop import release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site
 from flyball.loop.tick import tick
+from flyball.loop.unaided import read
 from flyball.registry import audit, live, names
 from flyball.registry.aliases import moved, wanted
 from flyball.rollout import move
@@ -133,11 +134,11 @@ def registry() -> Iterator[str]:
 
 def test_aliases_are_read_over_rest_too(registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With MLflow's own credentials; what cannot be read is unknown, not empty."""
-    assert outside.read(registry, "late") is None
+    assert read(registry, "late") is None
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
-    assert outside.read(registry, "late") == {"production": 7}
-    assert outside.read("postgresql://nowhere/db", "late") is None
-    assert outside.read("sqlite:////nowhere/mlflow.db", "late") is None
+    assert read(registry, "late") == {"production": 7}
+    assert read("postgresql://nowhere/db", "late") is None
+    assert read("sqlite:////nowhere/mlflow.db", "late") is None
 
 
 def test_what_aliases_should_say() -> None:

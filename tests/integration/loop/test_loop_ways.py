@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flyball.errors import Conflict, Refused
+from flyball.errors import Conflict, Mistake, Refused
 from flyball.loop import release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site
 from flyball.loop.tick import tick
-from flyball.pipeline.runs import runs_of
+from flyball.pipeline.runs import runs_of, steps_of
 from flyball.project.load import load_project
 from flyball.registry import approvals, audit, chain, holds, live
 from flyball.registry.decisions import decisions
@@ -20,7 +22,7 @@ from flyball.registry.projects import add_project
 from flyball.registry.versions import version, versions
 from flyball.rollout import advance, book, move, putting_away
 from flyball.rollout.proof import try_version
-from tests.integration.loop.conftest import DAY, START, Answer, settled, write_project
+from tests.integration.loop.conftest import DAY, START, Answer, mlflow_versions, settled, write_project
 
 pytestmark = pytest.mark.slow  # training runs, one after another
 
@@ -205,6 +207,19 @@ def test_a_rollback_keeps_the_verdict_too_and_needs_none(refused: Site) -> None:
     assert (entry.act, entry.gate, "despite_gate" in entry.evidence) == ("rollback", "passed", False)
 
 
+def test_nothing_is_rolled_back_to_itself(refused: Site) -> None:
+    """v1, v2, v1 again, v2 again, and back to v1: what lay before that is v1, and v2, which is barred."""
+    for hour, number in enumerate((2, 1, 2), 1):
+        at = LATER + hour * HOUR
+        move.promote(refused.database, refused.home, "late", number, who="ada", why="x", now=at, despite_gate=True)
+    move.rollback(refused.database, refused.home, "late", who="ada", why="it broke", now=LATER + 4 * HOUR)
+    assert live_now(refused) == 1
+    with pytest.raises(
+        Mistake, match=r"v1 of late has no version before it that is not barred \(v2\); .* promote late@N"
+    ):
+        move.rollback(refused.database, refused.home, "late", who="ada", why="again", now=LATER + 5 * HOUR)
+
+
 def test_a_refused_version_gets_not_around_four_eyes(refused: Site, tmp_path: Path) -> None:
     """Where the project wants two people, one alone puts no refused version live, whatever they say."""
     folder = write_project(tmp_path / "asking")
@@ -226,3 +241,35 @@ def test_a_rollback_is_not_led_astray_by_what_was_archived(refused: Site) -> Non
     back = move.rollback(refused.database, refused.home, "late", who="ada", why="it broke", now=LATER + 3 * HOUR)
     assert back.live == 1
     assert [item.stage for item in versions(refused.database, "late")] == ["production", "archived", "archived"]
+
+
+def test_a_candidate_is_judged_against_what_is_live_in_the_end(refused: Site) -> None:
+    """v2 is put live while v3 is judged against v1, and v1 when v4 is with MLflow already: each is scored once more, beside
+    what is live then, and nothing is trained twice.
+    """
+    for moment, number in (("judged", 2), ("tracked", 1)):
+        checkpoint = _once(moment, partial(put_live, refused, number))
+        made = release.retrain(refused, now=LATER + HOUR, why="x", params={"columns": 2}, checkpoint=checkpoint)
+        newest = versions(refused.database, "late")[-1]
+        assert (made.verdict.champion, newest.lineage.parent, newest.number) == (number, number, made.version)
+        assert live_now(refused) == made.version
+        attempts = {step.name: step.attempts for step in steps_of(refused.database, made.run)}
+        assert (attempts["train"], attempts["deploy.bundle"], attempts["deploy.score"]) == (1, 1, 2)
+    assert set(mlflow_versions(refused)) == {1, 2, 3, 4}
+
+
+def put_live(site: Site, number: int) -> None:
+    at, home = LATER + HOUR, site.home
+    move.promote(site.database, home, "late", number, who="ada", why="meanwhile", now=at, despite_gate=True)
+
+
+def _once(name: str, act: Callable[[], object]) -> Callable[[str], None]:
+    """Act when the point is first passed."""
+    passed: list[str] = []
+
+    def checkpoint(at: str) -> None:
+        passed.append(at)
+        if at == name and passed.count(name) == 1:
+            act()
+
+    return checkpoint

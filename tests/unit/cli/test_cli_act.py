@@ -39,10 +39,27 @@ def test_what_a_gate_refused_goes_live_for_a_reason_only(told: Told) -> None:
     refused = told("promote", "flight-delay@3")
     assert refused.exit_code == 3
     assert refused.stderr.startswith("v3 of flight-delay was refused by its gate: AUC 0.694 vs champion 0.661")
-    for words in ((), ("--why", " ")):
-        silent = told("promote", "flight-delay@3", "--despite-gate", *words)
-        assert silent.exit_code == 2
-        assert silent.stderr.startswith("--despite-gate goes with --why")
+    silent = told("promote", "flight-delay@3", "--despite-gate")
+    assert (silent.exit_code, silent.stderr[:30]) == (2, "--despite-gate goes with --why")
+    assert len(entries(told.database)) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("promote", "flight-delay@3", "--despite-gate", "--why", " "), "'--why': it is empty; say why in a few words"),
+        (("freeze", "--why", ""), "'--why': it is empty"),
+        (("promote", "@3"), "'@3' names no version; write MODEL@REF, where REF is a number, production,"),
+        (("promote", "flight-delay@"), "'flight-delay@' names no version"),
+        (("promote", "flight-delay"), "v2 of flight-delay is live already, since 2013-04-02T12:00:00"),
+        (("show", "fligth-delay"), "no model 'fligth-delay' has a version here (there is: flight-delay)"),
+    ],
+)
+def test_what_names_nothing_or_says_nothing_is_refused(told: Told, words: tuple[str, ...], said: str) -> None:
+    """Exit 2, and nothing is written: a reason of blanks, a version without its model or number, what is live already."""
+    result = told(*words)
+    assert result.exit_code == 2
+    assert said in result.stderr.replace("\n", " ")
     assert len(entries(told.database)) == 2
 
 

@@ -89,7 +89,7 @@ def test_an_unknown_version_names_those_there_are(told: Told) -> None:
     """Exit 2, and the way on."""
     result = told("show", "flight-delay@9")
     assert result.exit_code == 2
-    assert "no version '9' of flight-delay (versions 1, 2, 3;" in result.stderr
+    assert "no version '9' of flight-delay (versions 1 to 3;" in result.stderr
 
 
 @pytest.mark.parametrize(

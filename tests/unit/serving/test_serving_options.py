@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flyball.cli.servers import serving_options
 from flyball.project.load import load_project
 from flyball.project.records import Project
+from flyball.serving.options import serving_options
 
 STEPS = "from flyball import step\n\n@step\ndef train(): ...\n"
 
