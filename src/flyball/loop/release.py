@@ -158,11 +158,11 @@ def _steps(site: Site) -> tuple[StepDeclaration, ...]:
 
 def _release(attempt: Attempt) -> Release:
     site, checkpoint = attempt.site, attempt.checkpoint
-    pipeline = site.project.pipeline
+    pipeline, serving, monitor = site.project.pipeline, site.project.serving, site.project.monitor
     calls: tuple[StepCall, ...] = plan.candidate_calls(
-        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
+        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=serving, monitor=monitor
     )
-    refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=site.project.serving)
+    refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=serving, monitor=monitor)
     ahead = refit[:-1] if site.project.gate.refit_ahead else ()
     made = attempt.execute((*calls, *_score_call(attempt), *ahead))
     candidate = attempt.value(made["deploy.bundle"])
@@ -212,6 +212,7 @@ def _adopt(attempt: Attempt) -> Release:
         model=site.model,
         timezone=site.project.pipeline.timezone,
         serving=site.project.serving,
+        monitor=site.project.monitor,
         # Of rows that the candidate may have learnt from, none is better for the champion than another.
         champions=champions if unseen else [{**item, "data_end": None, "trained": None} for item in champions[:1]],
         cluster=asked.cluster,

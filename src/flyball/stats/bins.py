@@ -76,6 +76,15 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
+def no_numbers(column: npt.ArrayLike, values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which rows hold something that is no number, shape (n,): an infinity, or text; `values`: the column `as_numbers`."""
+    rows: npt.NDArray[np.bool_] = np.isinf(values)
+    given = np.asarray(column)
+    if given.dtype.kind in "OUS":
+        rows |= np.isnan(values) & np.fromiter((level != "" for level in as_levels(given)), np.bool_, len(values))
+    return rows
+
+
 def quantiles(ordered: npt.NDArray[np.float32], shares: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Values of the sorted, non-empty sample at these shares, without interpolation (inverted distribution function)."""
     # 0.15 * 100 is a hair above 15 in floating point; a hair must not be a row.
