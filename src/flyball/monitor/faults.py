@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flyball.stats.bins import as_levels, as_numbers
+from flyball.stats.changes import MIN_SHARE
 from flyball.stats.drift import DriftVerdict, FeatureVerdict, SliceVerdict
-from flyball.stats.feature import MIN_ROWS, MIN_SHARE
+from flyball.stats.feature import MIN_ROWS
 from flyball.stats.profile import FeatureReference, Reference
 from flyball.stats.quiet import MIN_BLOCK_ROWS, MIN_BLOCKS
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from flyball.errors import Mistake
 from flyball.stats.blocks import ANYWHERE, Place
-from flyball.stats.feature import MIN_ROWS, Answer, FeatureVerdict, Statistic, alarming_count, judge_feature
+from flyball.stats.changes import Statistic
+from flyball.stats.feature import MIN_ROWS, Answer, FeatureVerdict, alarming_count, judge_feature
 from flyball.stats.profile import CONFIDENCE, SCORE, FeatureReference, Reference, WindowProfile
 from flyball.stats.slices import MIN_SLICE_ROWS
 
@@ -136,10 +137,13 @@ def _parts(
     """Every slice of the columns; one part without features for a column that has none."""
     for column in columns:
         sliced = reference.slices.get(column)
-        if sliced is None or column not in window.slices:
+        if sliced is None:
             why = f"the version's reference keeps no slices of {column}; the next version's will"
-            if sliced is not None:
-                why = f"the journal does not keep {column}"
+            if column not in reference.features:
+                why = f"{column} is no feature of the version"
+            yield _Part(slice=column, known=(), seen=None, why=why)
+        elif column not in window.slices:
+            why = f"the journal does not keep {column}" if window.rows else "no rows"
             yield _Part(slice=column, known=(), seen=None, why=why)
         elif not sliced.slicer.levels:
             why = f"no slice of {column} has {MIN_SLICE_ROWS} rows in the reference"

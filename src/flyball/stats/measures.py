@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy.special import chdtri, ndtri
 
 from flyball.stats import distances
+from flyball.stats.bins import Bins, middles
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -100,15 +101,15 @@ L_INFINITY = Measure(between=distances.l_infinity, power=1 / 2, noise=_widest, s
 CHI_SQUARE = Measure(between=_by_row, power=1, noise=_freedom, spread=lambda _: 1.0, iid=_chi_square)
 
 
-def wasserstein(edges: tuple[float, ...], sd: float) -> Measure:
-    """Normed Wasserstein distance over a number's bins: each bin's rows at its middle, those beyond the range at its ends.
+def wasserstein(bins: Bins, sd: float) -> Measure:
+    """Normed Wasserstein distance over a number's bins, each bin's rows at the mean of the reference's there, rows beyond the
+    range at its ends: so it is a lower bound where many leave the range.
 
-    So it is a lower bound where rows leave the range. Between samples of independent rows root n times it is the area under
-    a Brownian bridge's absolute value: mean the integral of sqrt(2/pi F (1 - F)), and beyond its mean a Gaussian tail whose
-    standard deviation is the rows' own, 1 (Borell 1975).
+    Between samples of independent rows root n times it is the area under a Brownian bridge's absolute value: mean the
+    integral of sqrt(2/pi F (1 - F)), and beyond its mean a Gaussian tail whose standard deviation is the rows' own, 1
+    (Borell 1975).
     """
-    ends = np.asarray(edges, dtype=np.float64)
-    positions = np.concatenate([ends[:1], (ends[:-1] + ends[1:]) / 2, ends[-1:]])
+    positions = np.array(bins.centres) if bins.centres else middles(bins.edges)
     unit = sd if sd > 0 else 1.0
 
     def mean(total: Ints) -> float:

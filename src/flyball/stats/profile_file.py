@@ -16,7 +16,7 @@ from flyball.stats.profile import FeatureReference, Reference, Sliced
 from flyball.stats.slices import Slicer
 from flyball.stats.tally import SUMS, Ruler, Tally
 
-#: Protocol of `reference_bytes`. Files of earlier releases lack `cut`, `slices` and a tally's `invalid`.
+#: Protocol of `reference_bytes`. Files of earlier releases lack `cut`, `slices`, a tally's `invalid` and bins' `centres`.
 FORMAT = 1
 
 
@@ -62,6 +62,7 @@ def _feature_from_json(name: str, value: Mapping[str, Any]) -> FeatureReference:
     bins = Bins(
         kind=value["bins"]["kind"],
         edges=tuple(value["bins"]["edges"]),
+        centres=tuple(value["bins"].get("centres", ())),
         levels=tuple(value["bins"]["levels"]),
         others=None if value["bins"]["others"] is None else tuple(value["bins"]["others"]),
     )
