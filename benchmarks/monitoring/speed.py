@@ -17,7 +17,8 @@ from scipy import stats
 
 from flyball.monitor.inputs import profile_batches
 from flyball.stats.drift import judge
-from flyball.stats.profile import fit_reference, reference_bytes, reference_from_bytes
+from flyball.stats.profile import fit_reference
+from flyball.stats.profile_file import reference_bytes, reference_from_bytes
 
 ROWS = 1_000_000
 REFERENCE_ROWS = 100_000

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from flyball.monitor.inputs import profile_batches
 from flyball.stats.drift import judge
-from flyball.stats.profile import reference_from_bytes
+from flyball.stats.profile_file import reference_from_bytes
 
 BATCH_ROWS = 16_384
 

@@ -68,6 +68,7 @@ def drawn(rng: RNG, sizes: Ints, *, of: Law = QUIET) -> Tally:
     return Tally(
         counts=counts,
         missing=np.zeros(len(sizes), dtype=np.int64),
+        invalid=np.zeros(len(sizes), dtype=np.int64),
         deviations=np.zeros(len(sizes), dtype=np.int64),
         bends=np.rint(sums * STEPS).astype(np.int64),
     )
@@ -83,6 +84,7 @@ def clumped(rng: RNG, days: int, rows: int, *, clump: int = 1, day_sd: float = 0
     return Tally(
         counts=clump * np.bincount(cells, minlength=days * BINS.size).reshape(days, BINS.size),
         missing=np.zeros(days, dtype=np.int64),
+        invalid=np.zeros(days, dtype=np.int64),
         deviations=np.zeros(days, dtype=np.int64),
         bends=clump * np.rint(bent * STEPS).sum(axis=1).astype(np.int64),
     )
@@ -103,6 +105,7 @@ def _blocks(tally: Tally, *, by_day: bool) -> Tally:
     return Tally(
         counts=np.concatenate([np.zeros((1, BINS.size), dtype=np.int64), tally.counts]),
         missing=np.append(0, tally.missing),
+        invalid=np.append(0, tally.invalid),
         deviations=np.append(0, tally.deviations),
         bends=np.append(0, tally.bends),
     )

@@ -71,11 +71,19 @@ class Statistic:
 class FeatureDrift:
     """One feature in one window."""
 
+    #: its name; "origin=JFK: temp" where it alarms in a slice; "slices by origin" where these cannot be judged.
     feature: str
-    #: steady | drift | cannot_judge.
+    #: steady | drift | cannot_judge | reported (shown, and never an alarm).
     verdict: str
     why: str
     statistics: tuple[Statistic, ...]
+    #: of the window's rows those without a value, with no value of the kind, beyond the reference's range, of unseen levels;
+    #: None: a verdict of an earlier release.
+    missing: int | None = None
+    invalid: int | None = None
+    below: int | None = None
+    above: int | None = None
+    unseen: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

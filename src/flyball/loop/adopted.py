@@ -77,6 +77,7 @@ def bundle(
     timezone: str,
     engine: Choice,
     tolerance: float,
+    watched: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The step: load the model and make its bundle. In one process, because what MLflow can load need not be picklable."""
     names = run.model
@@ -88,7 +89,9 @@ def bundle(
         target=names.target,
         positive=names.positive,
     )
-    return steps.bundle(model, table, None, run, name, timezone, profiled=True, engine=engine, tolerance=tolerance)
+    return steps.bundle(
+        model, table, None, run, name, timezone, profiled=True, engine=engine, tolerance=tolerance, watched=watched
+    )
 
 
 def load(

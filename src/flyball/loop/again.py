@@ -51,11 +51,13 @@ class Again:
         refitted = version.lineage.gated_twin is not None
         declared = order(workers.describe(), model=project.pipeline.model, holdout=project.pipeline.holdout)
         self._steps = tuple(call.name for call in calls_of(declared))
-        pipeline, serving = project.pipeline, project.serving
-        calls = plan.candidate_calls(declared, pipeline, model=version.model, refit=refitted, serving=serving)
+        pipeline, serving, monitor = project.pipeline, project.serving, project.monitor
+        calls = plan.candidate_calls(
+            declared, pipeline, model=version.model, refit=refitted, serving=serving, monitor=monitor
+        )
         self._model, self._bundle = pipeline.model, "deploy.bundle"
         if refitted:
-            again = plan.refit_calls(declared, pipeline, model=version.model, serving=serving)[:-1]
+            again = plan.refit_calls(declared, pipeline, model=version.model, serving=serving, monitor=monitor)[:-1]
             calls = (*[call for call in calls if call.name != self._bundle], *again)
             self._model, self._bundle = plan.REFIT + self._model, "refit.deploy.bundle"
         self._calls = calls

@@ -30,7 +30,7 @@ from flyball.project.records import Project
 from flyball.registry import live
 from flyball.registry.records import Version
 from flyball.registry.versions import version
-from flyball.stats.profile import reference_from_bytes
+from flyball.stats.profile_file import reference_from_bytes
 from flyball.store import Database, Home, moment, stamp
 
 
@@ -148,8 +148,10 @@ def _judge(home: Home, database: Database, project: Project, window: Window) -> 
     reference = reference_from_bytes(profile.read_bytes())
     rows = lake.predictions(home, project.model.name, *window)
     withheld = tuple(name for name, policy in project.columns.items() if policy != "keep")
-    verdict = judge_inputs(reference, rows, version=serving.number, settings=project.monitor, withheld=withheld)
-    faults = broken_inputs(reference, rows, verdict) if verdict.alarming else ()
+    verdict = judge_inputs(
+        reference, rows, version=serving.number, window=window, settings=project.monitor, withheld=withheld
+    )
+    faults = broken_inputs(reference, rows, verdict) if verdict.verdict == "drift" else ()
     found = by_inputs(verdict, faults, importance=kept_importance(home.path / serving.bundle))
     return _Judged(
         window=window,

@@ -33,7 +33,7 @@ def diagnose_closed(
     site: Site, window: Window, serving: Version, reference: Reference, verdict: DriftVerdict
 ) -> Diagnosis:
     """By the inputs alone. `verdict`: on the window's rows against `serving`'s reference. Written once a window."""
-    rows = lake.predictions(site.home, site.model, *window) if verdict.alarming else None
+    rows = lake.predictions(site.home, site.model, *window) if verdict.verdict == "drift" else None
     faults = () if rows is None else broken_inputs(reference, rows, verdict)
     found = by_inputs(verdict, faults, importance=kept_importance(site.home.path / serving.bundle))
     _keep(site, window, serving.number, found, "closed", at=window[1])

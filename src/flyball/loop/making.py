@@ -26,11 +26,11 @@ MAY_HAVE_SEEN = "the reference table's rows: the adopted model may have been tra
 def by_training(attempt: Attempt) -> Release:
     """The user's steps, bundle, gate; refitted on all rows where the project says so; registered."""
     site, checkpoint = attempt.site, attempt.checkpoint
-    pipeline = site.project.pipeline
+    pipeline, serving, monitor = site.project.pipeline, site.project.serving, site.project.monitor
     calls: tuple[StepCall, ...] = plan.candidate_calls(
-        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=site.project.serving
+        attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=serving, monitor=monitor
     )
-    refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=site.project.serving)
+    refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=serving, monitor=monitor)
     ahead = refit[:-1] if site.project.gate.refit_ahead else ()
     made = attempt.execute((*calls, *_score_call(attempt), *ahead))
     candidate = attempt.value(made["deploy.bundle"])
@@ -70,6 +70,7 @@ def by_adopting(attempt: Attempt) -> Release:
         model=site.model,
         timezone=site.project.pipeline.timezone,
         serving=site.project.serving,
+        monitor=site.project.monitor,
         # Of rows that the candidate may have learnt from, none is better for the champion than another.
         champions=champions if unseen else [{**item, "data_end": None, "trained": None} for item in champions[:1]],
         cluster=site.project.gate.cluster,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flyball.pipeline.execute import StepCall, calls_of
-from flyball.project.records import PipelineSettings, ServingSettings
+from flyball.project.records import MonitorSettings, PipelineSettings, ServingSettings
 from flyball.project.steps import StepDeclaration, upstream
 
 REFIT = "refit."
@@ -20,10 +20,18 @@ def candidate_calls(
     model: str,
     refit: bool,
     serving: ServingSettings | None = None,
+    monitor: MonitorSettings | None = None,
 ) -> tuple[StepCall, ...]:
     """The user's steps in order, then the candidate's bundle. `refit`: what passes will be trained once more."""
     bundle = _bundle_call(
-        "deploy.bundle", declarations, pipeline, model=model, prefix="", profiled=not refit, serving=serving
+        "deploy.bundle",
+        declarations,
+        pipeline,
+        model=model,
+        prefix="",
+        profiled=not refit,
+        serving=serving,
+        monitor=monitor,
     )
     return (*calls_of(declarations), bundle)
 
@@ -57,6 +65,7 @@ def refit_calls(
     *,
     model: str,
     serving: ServingSettings | None = None,
+    monitor: MonitorSettings | None = None,
 ) -> tuple[StepCall, ...]:
     """The steps that training on all rows changes: those that take `run`, and what follows from them, up to the model; its
     bundle; last whether it agrees with the candidate, which alone needs that one.
@@ -74,7 +83,14 @@ def refit_calls(
         if call.name in again
     ]
     bundle = _bundle_call(
-        "refit.deploy.bundle", declarations, pipeline, model=model, prefix=REFIT, again=again, serving=serving
+        "refit.deploy.bundle",
+        declarations,
+        pipeline,
+        model=model,
+        prefix=REFIT,
+        again=again,
+        serving=serving,
+        monitor=monitor,
     )
     return (*calls, bundle, _agree_call(bundle))
 
@@ -100,6 +116,7 @@ def adopted_calls(
     model: str,
     timezone: str,
     serving: ServingSettings,
+    monitor: MonitorSettings,
     champions: Sequence[Mapping[str, Any]],
     cluster: str | None,
     slices: Sequence[str],
@@ -131,6 +148,7 @@ def adopted_calls(
                 "timezone": timezone,
                 "engine": serving.engine,
                 "tolerance": serving.parity_tolerance,
+                "watched": watched(monitor),
             },
         ),
         StepCall(
@@ -193,6 +211,11 @@ def _changed_by_refit(declarations: Sequence[StepDeclaration], model: str) -> se
     return again
 
 
+def watched(monitor: MonitorSettings) -> dict[str, Any]:
+    """What a reference must know of how windows will be judged against it."""
+    return {"window_s": monitor.window_s, "slices": list(monitor.slices)}
+
+
 def _bundle_call(
     name: str,
     declarations: Sequence[StepDeclaration],
@@ -203,10 +226,12 @@ def _bundle_call(
     profiled: bool = True,
     again: set[str] | None = None,
     serving: ServingSettings | None = None,
+    monitor: MonitorSettings | None = None,
 ) -> StepCall:
     """Its table is the model step's first input; the held-out table, where there is one, keeps its rows out.
 
-    `serving`: which engine the project asks for; None: what a project asks for that says nothing.
+    `serving`: which engine the project asks for; `monitor`: how its windows will be judged; None: what a project asks for
+    that says nothing.
     """
     table = next((item.needs[0] for item in declarations if item.name == pipeline.model and item.needs), pipeline.model)
     inputs = {
@@ -221,6 +246,8 @@ def _bundle_call(
     }
     if serving is not None:
         constants |= {"engine": serving.engine, "tolerance": serving.parity_tolerance}
+    if monitor is not None:
+        constants["watched"] = watched(monitor)
     if pipeline.holdout is None:
         constants["holdout"] = None
     else:

@@ -32,7 +32,9 @@ from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unse
 from flyball.monitor.estimators import ESTIMATE
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.registry.slices import cut
-from flyball.stats.profile import MAX_BLOCKS, SCORE, fit_reference, reference_bytes
+from flyball.stats.blocks import DAY_S, Cut, block_numbers, cut_for
+from flyball.stats.profile import answers_of, fit_reference, most_blocks
+from flyball.stats.profile_file import reference_bytes
 from flyball.stats.sanity import alone
 
 #: the last held-out rows, on which features are suspected of being the target.
@@ -50,12 +52,14 @@ def bundle(
     engine: Choice = "auto",
     tolerance: float = TOLERANCE,
     trained_by: str | None = None,
+    watched: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Contract, engine, parity and reference profile of a model, as a bundle folder; and what its lineage needs.
 
     `table` is what the model step was given, `holdout` the held-out table (None: no such step). Trained on: what `split`
     handed out in the step `trained_by`, else all of `table`; see `trained`. `profiled`: with the reference that drift is
-    judged against; what a refit will replace needs none. `engine` and `tolerance`: as `[serving]` of the project says.
+    judged against; what a refit will replace needs none. `engine` and `tolerance`: as `[serving]` of the project says;
+    `watched`: as `[monitor]` does, the windows' length `window_s` and the `slices` they are cut into.
     """
     names = run.model
     rows = frame_of(table, "the model step's input")
@@ -77,7 +81,7 @@ def bundle(
             **standing.files,
             "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
             "parity.json": orjson.dumps(standing.parity, option=orjson.OPT_INDENT_2),
-            **(_references(standing.engine, trained, proving, names, timezone) if profiled else {}),
+            **(_references(standing.engine, trained, proving, names, timezone, watched or {}) if profiled else {}),
             **_estimator(standing.engine, held_out, run, timezone),
         },
     )
@@ -255,28 +259,54 @@ def _clusters(rows: pd.DataFrame, names: ModelNames, cluster: str | None, timezo
 
 
 def _references(
-    engine: Engine, trained: pd.DataFrame, proving: pd.DataFrame, names: ModelNames, timezone: str
+    engine: Engine,
+    trained: pd.DataFrame,
+    proving: pd.DataFrame,
+    names: ModelNames,
+    timezone: str,
+    watched: Mapping[str, Any],
 ) -> dict[str, bytes]:
     """What live rows are judged against: the profile of the training rows, and what each feature is worth."""
     known = proving[proving[names.target].notna()].tail(MOST_ROWS)
     worth = importance(engine, columns_from_frame(engine.contract, known), _truth(known, engine.contract, names))
-    return {"profile.json": _profile(engine, trained, names, timezone), IMPORTANCE: importance_bytes(worth)}
+    return {"profile.json": _profile(engine, trained, names, timezone, watched), IMPORTANCE: importance_bytes(worth)}
 
 
-def _profile(engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str) -> bytes:
-    """The reference that drift is judged against: the features and the model's own score, by day, of the newest days.
+def _profile(
+    engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str, watched: Mapping[str, Any]
+) -> bytes:
+    """The reference that drift is judged against: the features and the model's own answers, cut as windows will be, of the
+    newest days.
 
     Timestamps are left out: time goes on, and its every value is new.
     """
-    days = _days(trained, names, timezone) if names.timestamp else None
-    if days is not None:
-        newest = np.isin(days, np.unique(days)[-MAX_BLOCKS:])
-        trained, days = trained[newest], days[newest]
+    blocked = cut_for(watched.get("window_s", DAY_S), timezone) if names.timestamp else None
+    blocks = None if blocked is None else _blocks(trained, names, blocked)
+    if blocks is not None:
+        newest = np.isin(blocks, np.unique(blocks)[-most_blocks(blocked) :])
+        trained, blocks = trained[newest], blocks[newest]
     columns = columns_from_frame(engine.contract, trained)
     kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features if item.kind in _KINDS}
-    features = {name: columns[name] for name in kinds}
-    score = engine.predict(columns).score
-    return reference_bytes(fit_reference({**features, SCORE: score}, {**kinds, SCORE: "number"}, days))
+    answers = answers_of(engine.contract.task, engine.predict(columns).score)
+    slices = [name for name in watched.get("slices", ()) if name in kinds]
+    found = fit_reference(
+        {**{name: columns[name] for name in kinds}, **answers},
+        {**kinds, **dict.fromkeys(answers, "number")},
+        blocks,
+        cut=blocked,
+        slices=slices,
+    )
+    return reference_bytes(found)
+
+
+def _blocks(rows: pd.DataFrame, names: ModelNames, cut: Cut) -> npt.NDArray[np.int64]:
+    times = times_of(rows, names)
+    local = times.dt.tz_convert(cut.timezone).dt.tz_localize(None)
+    utc, local = (
+        np.asarray(one.astype("datetime64[us]").astype("int64").to_numpy(), dtype=np.int64)
+        for one in (times.dt.tz_convert("UTC").dt.tz_localize(None), local)
+    )
+    return block_numbers(utc, local, cut)
 
 
 def _estimator(engine: Engine, held_out: pd.DataFrame, run: RunContext, timezone: str) -> dict[str, bytes]:

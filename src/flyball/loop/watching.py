@@ -22,7 +22,8 @@ from flyball.registry.decisions import decisions
 from flyball.registry.records import Version
 from flyball.registry.versions import version
 from flyball.stats.drift import DriftVerdict
-from flyball.stats.profile import Reference, reference_from_bytes
+from flyball.stats.profile import Reference
+from flyball.stats.profile_file import reference_from_bytes
 from flyball.store import moment, utcnow
 
 #: a window's verdict counts as a signal while it is among this many newest.
@@ -94,7 +95,8 @@ def _tell_drift(
 ) -> None:
     """Drift and broken data have an alert each; broken data are no drift."""
     day, at, model = window_name(window), window[1], site.model
-    evidence = {"day": day, "features": list(verdict.alarming), "rows": verdict.rows, "version": serving.number}
+    moved = (*verdict.alarming, *verdict.alarming_in_slices)
+    evidence = {"day": day, "features": list(moved), "rows": verdict.rows, "version": serving.number}
     told = {**evidence, "diagnosis": found.cause, "action": found.action, "reason": found.reason}
     with site.database.write() as tx:
         if found.cause == "broken_data":
@@ -104,7 +106,7 @@ def _tell_drift(
             )
             open_alert(tx, model=model, name="broken_data", severity="critical", title=title, evidence=told, at=at)
         elif verdict.verdict == "drift":
-            names = ", ".join(verdict.alarming[:3])
+            names = ", ".join(moved[:3])
             steady = len(verdict.features) - len(verdict.alarming)
             title = (
                 f"{model}: inputs drifted on {day}: {names} ({steady} steady); {found.reason}; default: {found.action}; "

@@ -158,17 +158,25 @@ def _diagnosis(
 
 
 def costs(drift: DriftVerdict, importance: Mapping[str, float]) -> tuple[FeatureCost, ...]:
-    """The features that alarm with what each is estimated to cost, dearest first; of equal cost, the strongest alarm."""
+    """The features that alarm with what each is estimated to cost, dearest first; of equal cost, the strongest alarm.
+
+    What alarms in a slice alone ("origin=JFK: temp") has moved, and costs, by that slice's share of the rows.
+    """
     judged = {item.feature: item for item in drift.features}
-    found = [
-        FeatureCost(
-            feature=name,
-            moved=(share := moved(judged[name])),
-            cost=max(importance[name], 0.0) * share if name in importance else None,
-        )
-        for name in drift.alarming
-    ]
+    found = [_cost(name, name, moved(judged[name]), importance) for name in drift.alarming]
+    for part in drift.slices:
+        share = part.rows / max(drift.rows, 1)
+        found += [
+            _cost(f"{part.slice}: {one.feature}", one.feature, moved(one) * share, importance)
+            for one in part.features
+            if one.feature not in drift.alarming
+        ]
     return tuple(sorted(found, key=lambda item: -(item.cost or 0.0)))
+
+
+def _cost(named: str, feature: str, share: float, importance: Mapping[str, float]) -> FeatureCost:
+    cost = max(importance[feature], 0.0) * share if feature in importance else None
+    return FeatureCost(feature=named, moved=share, cost=cost)
 
 
 def moved(feature: FeatureVerdict) -> float:

@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flyball.stats.bins import as_levels, as_numbers
-from flyball.stats.drift import MIN_BLOCK_ROWS, MIN_BLOCKS, MIN_ROWS, MIN_SHARE, DriftVerdict, FeatureVerdict
+from flyball.stats.changes import MIN_SHARE
+from flyball.stats.drift import DriftVerdict, FeatureVerdict, SliceVerdict
+from flyball.stats.feature import MIN_ROWS
 from flyball.stats.profile import FeatureReference, Reference
+from flyball.stats.quiet import MIN_BLOCK_ROWS, MIN_BLOCKS
 
 Fault = Literal["schema", "nulls", "frozen", "unit", "new_category"]
 
@@ -38,11 +41,14 @@ class Broken:
     why: str
 
 
-def broken(reference: Reference, columns: Mapping[str, npt.ArrayLike], verdict: DriftVerdict) -> tuple[Broken, ...]:
-    """What is broken among the features that alarm, strongest alarm first; at most one fault a feature.
+def broken(
+    reference: Reference, columns: Mapping[str, npt.ArrayLike], verdict: DriftVerdict | SliceVerdict
+) -> tuple[Broken, ...]:
+    """What is broken among the features that alarm in `verdict`, strongest alarm first; at most one fault a feature.
 
-    `columns`: feature -> the window's values, shape (n,), as `stats.profile.profile_window` takes them. A change of unit
-    by less than a factor of ten (miles, degrees) cannot be told from a season and is left to be drift.
+    `columns`: feature -> the window's values, shape (n,), as `stats.profile.profile_window` takes them; of a slice's verdict
+    its rows, and `reference` is the slice's. A change of unit by less than a factor of ten (miles, degrees) cannot be told
+    from a season and is left to be drift.
     """
     judged = {item.feature: item for item in verdict.features}
     return tuple(
@@ -88,14 +94,14 @@ def _frozen(known: FeatureReference, value: str, distinct: int) -> Iterator[tupl
 
 def _unit(known: FeatureReference, values: npt.NDArray[np.float32]) -> Iterator[tuple[Fault, str]]:
     """Values that are those of training times a factor between units: both their spread and their middle say so."""
-    usual, ruler = _interquartile(known), known.ruler
+    usual, usual_middle = _spread_and_middle(known.tally.total().counts[0], known.bins.edges)
     low, middle, high = np.quantile(values.astype(np.float64), (0.25, 0.5, 0.75))
     if usual <= 0 or high <= low or _as_days_are(known, float(high - low)):
         return
     ratio = (high - low) / usual
     for factor in sorted((*UNITS, *(1 / unit for unit in UNITS)), key=lambda unit: abs(np.log(ratio / unit))):
         spread_fits = 1 / SPREAD <= ratio / factor <= SPREAD
-        if spread_fits and abs(middle / factor - ruler.median) <= MIDDLE * usual:
+        if spread_fits and abs(middle / factor - usual_middle) <= MIDDLE * usual:
             text = f"{factor:g} times" if factor > 1 else f"a {1 / factor:g}th of"
             yield "unit", f"is about {text} what it was in training: another unit"
             return
@@ -107,23 +113,21 @@ def _as_days_are(known: FeatureReference, spread: float) -> bool:
     days = [row for row in counts if row.sum() >= MIN_BLOCK_ROWS]
     if len(days) < MIN_BLOCKS:
         return False
-    spreads = [_spread(row, known.bins.edges) for row in days]
+    spreads = [_spread_and_middle(row, known.bins.edges)[0] for row in days]
     return min(spreads) / SPREAD <= spread <= max(spreads) * SPREAD
 
 
-def _interquartile(known: FeatureReference) -> float:
-    """Of training; 0 where half of its values are one."""
-    return _spread(known.tally.total().counts[0], known.bins.edges)
+def _spread_and_middle(counts: npt.NDArray[np.int64], edges: tuple[float, ...]) -> tuple[float, float]:
+    """Interquartile range and median of counted values, straight within a bin; what lies beyond the edges is left out.
 
-
-def _spread(counts: npt.NDArray[np.int64], edges: tuple[float, ...]) -> float:
-    """The interquartile range of counted values, straight within a bin; what lies beyond the edges is left out."""
+    The range is 0 where half of the values are one.
+    """
     inside = counts[1:-1]
     if len(inside) < 2 or inside.sum() == 0:
-        return 0.0
+        return 0.0, 0.0
     reached = np.concatenate([[0.0], np.cumsum(inside) / inside.sum()])
-    low, high = np.interp((0.25, 0.75), reached, np.asarray(edges, dtype=np.float64))
-    return float(high - low)
+    low, middle, high = np.interp((0.25, 0.5, 0.75), reached, np.asarray(edges, dtype=np.float64))
+    return float(high - low), float(middle)
 
 
 def _new_category(known: FeatureReference, levels: list[str]) -> Iterator[tuple[Fault, str]]:

@@ -35,7 +35,7 @@ def watch_drift(
     `withheld`: features the journal hashes or drops; not judged. What is written stays: a second call changes nothing.
     """
     with lake.inputs(home, model, *window) as rows:
-        verdict = judge_inputs(reference, rows, version=version, settings=settings, withheld=withheld)
+        verdict = judge_inputs(reference, rows, version=version, window=window, settings=settings, withheld=withheld)
     evidence = {**verdict.to_json(), "version": version}
     with database.write() as tx:
         _keep_window(tx, model, window, version, verdict.verdict, verdict.rows, evidence, recorded_at)

@@ -32,6 +32,8 @@ class Bins:
     kind: Kind
     #: ascending borders from the reference's least to its greatest value, all of them values that occurred (float32).
     edges: tuple[float, ...] = ()
+    #: of a number: the mean of the reference's rows in each bin; () in profiles of earlier releases.
+    centres: tuple[float, ...] = ()
     #: most frequent first.
     levels: tuple[str, ...] = ()
     #: levels seen but too rare for a bin; None = too many to name: then what is in no bin is 'other', nothing 'unseen'.
@@ -76,6 +78,15 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
+def no_numbers(column: npt.ArrayLike, values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which rows hold something that is no number, shape (n,): an infinity, or text; `values`: the column `as_numbers`."""
+    rows: npt.NDArray[np.bool_] = np.isinf(values)
+    given = np.asarray(column)
+    if given.dtype.kind in "OUS":
+        rows |= np.isnan(values) & np.fromiter((level != "" for level in as_levels(given)), np.bool_, len(values))
+    return rows
+
+
 def quantiles(ordered: npt.NDArray[np.float32], shares: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Values of the sorted, non-empty sample at these shares, without interpolation (inverted distribution function)."""
     # 0.15 * 100 is a hair above 15 in floating point; a hair must not be a row.
@@ -92,7 +103,18 @@ def number_bins(ordered: npt.NDArray[np.float32]) -> Bins:
     edges = np.unique(borders).tolist()
     if borders[-1] == borders[-2]:
         edges.append(edges[-1])
-    return Bins(kind="number", edges=tuple(edges))
+    bins = Bins(kind="number", edges=tuple(edges))
+    codes = number_codes(bins, ordered)
+    rows = np.bincount(codes, minlength=bins.size)
+    sums = np.bincount(codes, ordered, minlength=bins.size)
+    means = np.where(rows > 0, sums / np.maximum(rows, 1), middles(bins.edges))
+    return Bins(kind="number", edges=bins.edges, centres=tuple(means.tolist()))
+
+
+def middles(edges: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Of each bin, shape (bins,); what lies beyond the borders is taken to lie at them."""
+    ends = np.asarray(edges, dtype=np.float64)
+    return np.concatenate([ends[:1], (ends[:-1] + ends[1:]) / 2, ends[-1:]])
 
 
 def category_bins(column: list[str]) -> Bins:

@@ -33,6 +33,12 @@ def psi(window: Counts, reference: Counts) -> Floats:
     return np.asarray(((p - q) * np.log(p / q)).sum(axis=-1))
 
 
+def psi_parts(window: Counts, reference: Counts) -> Floats:
+    """Signed roots of psi's terms, shape (..., bins): their squares add up to psi."""
+    p, q = _smoothed(window), _smoothed(reference)
+    return np.asarray(np.sign(p - q) * np.sqrt((p - q) * np.log(p / q)))
+
+
 def js_divergence(window: Counts, reference: Counts) -> Floats:
     """Jensen-Shannon divergence to base 2, in [0, 1] (Lin 1991); no smoothing is needed."""
     p, q = np.broadcast_arrays(shares(window), shares(reference))

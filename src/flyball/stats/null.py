@@ -4,11 +4,14 @@ Rows of one day are not independent (they share its weather, its customers), so 
 day to come lies within the predictive interval of the days seen: mean + t * sd * sqrt(1 + 1/k), Student's t with k - 1
 degrees of freedom, on a scale where days are about normal:
 
-distances   the cube root of psi, the 2/3 power of its root-like kin (js_distance, ks, l_infinity): a distance between
-            shares is a weighted sum of squares, gamma-like under sampling noise and under normal day effects alike, and
-            the cube root makes a gamma normal (Wilson and Hilferty 1931), from one degree of freedom on
+distances   the cube root of psi, the 2/3 power of its root-like kin: a distance between shares is a weighted sum of
+            squares, gamma-like under sampling noise and under normal day effects alike, and the cube root makes a gamma
+            normal (Wilson and Hilferty 1931), from one degree of freedom on
 shares      the arcsine root, whose sampling variance is 1/(4n) at any share, 0 and 1 included (Anscombe 1948)
 means       as they are
+
+Where days differ in one way and rows add noise in every other, psi is no gamma: its body is the noise's and its tail the
+one way's, which sixty values of psi do not show. The days' bins do (`tail_limit`), and psi's limit is the higher of the two.
 
 A window with fewer rows than the days it is compared with strays further. How much further cannot be read off whole days:
 rows may share a value by the hour or by the customer, and then half a day holds half as many values. So all of a day's
@@ -21,16 +24,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri, ndtri, stdtrit
+from scipy.special import fdtri, stdtrit
 
-from flyball.stats.distances import js_distance, ks, l_infinity, psi
+from flyball.stats.distances import psi_parts
+from flyball.stats.measures import PSI, Measure
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-DISTANCES = {"psi": psi, "js_distance": js_distance, "ks": ks, "l_infinity": l_infinity}
-
-_POWER = {"psi": 1 / 3, "js_distance": 2 / 3, "ks": 2 / 3, "l_infinity": 2 / 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,30 +44,61 @@ class Limit:
     strength: float
 
 
-def distance_limit(method: str, value: float, window: Ints, blocks: Ints, total: Ints, level: float) -> Limit:
-    """The limit of a distance from days: each of `blocks` (k, bins) against all other rows of `total` (bins,)."""
-    own = DISTANCES[method](blocks, total - blocks)
-    own = own * _growth(method, own, window, blocks, total)
-    power = _POWER[method]
-    scaled = own**power
-    middle, reach = scaled.mean(), _reach(scaled, level) * scaled.std(ddof=1)
+def distance_limit(
+    measure: Measure, value: float, window: Ints, blocks: Ints, rests: Ints, total: Ints, level: float
+) -> Limit:
+    """The limit of a distance from days: each of `blocks` against its own of `rests`, (k, bins); `total`, (bins,), is what the
+    window is compared with.
+    """
+    own = measure.between(blocks, rests)
+    growth = _growth(measure, own, window, blocks, rests, total)
+    power = 1 / (3 * measure.power)
+    scaled = (own * growth) ** power
+    middle = scaled.mean()
+    highest = middle + _reach(scaled, level) * scaled.std(ddof=1)
+    if measure is PSI:
+        parts = psi_parts(blocks, rests) * np.sqrt(growth)[:, None]
+        highest = max(highest, tail_limit(parts, level) ** power)
     return Limit(
-        mean=float(own.mean()),
-        threshold=float((middle + reach) ** (1 / power)),
-        strength=_strength(value**power - middle, reach),
+        mean=float((own * growth).mean()),
+        threshold=float(highest ** (1 / power)),
+        strength=strength(value**power - middle, highest - middle),
     )
 
 
-def _growth(method: str, own: Floats, window: Ints, blocks: Ints, total: Ints) -> Floats:
+def tail_limit(parts: Floats, level: float) -> float:
+    """What a day's sum of squares exceeds with probability `level`. `parts`, shape (k, bins): the days' roots of its terms.
+
+    If days' parts are normal, their sum of squares is one of independent squares weighted by the eigenvalues of their
+    covariance. The sums of these weights' powers, up to the third, follow without bias from products of different days
+    (one square of a value seen twice would be taken for a day effect); the tail is that of the chi-square with the same
+    three cumulants (Buckley and Eagleson 1988), of F in its place because the weights are estimated. 0 without variance.
+    """
+    k = len(parts)
+    products = parts @ parts.T
+    first = float(np.trace(products)) / k
+    np.fill_diagonal(products, 0.0)
+    second = float((products**2).sum()) / (k * (k - 1))
+    third = float(((products @ products) * products).sum()) / (k * (k - 1) * (k - 2))
+    if first <= 0 or second <= 0:
+        return 0.0
+    # Powers of weights: the third sum is at most the second to 3/2, which is one weight's; and at least second^2 / first.
+    third = float(np.clip(third, second**2 / first, second**1.5))
+    freedom = second**3 / third**2
+    reach = freedom * (float(fdtri(freedom, (k - 1) * freedom, 1 - level)) - 1)
+    return float(first + np.sqrt(second / freedom) * reach)
+
+
+def _growth(measure: Measure, own: Floats, window: Ints, blocks: Ints, rests: Ints, total: Ints) -> Floats:
     """What days' distances are multiplied by for a window of another size.
 
     With fewer rows all of it grows. With more rows sampling noise shrinks, and what days have beyond it stays (its mean
     and a standard error of it).
     """
-    power = 1 if method == "psi" else 1 / 2
-    rows, n = blocks.sum(axis=1), window.sum()
+    power = measure.power
+    rows, n = harmonic(blocks.sum(axis=1), rests.sum(axis=1)), harmonic(window.sum(), total.sum())
     squared = own ** (1 / power)
-    noise = _expected(method, rows, total) ** (1 / power)
+    noise = measure.noise(total) / rows
     beyond = max(float(squared.mean() + squared.std(ddof=1) / np.sqrt(len(rows)) - noise.mean()), 0.0)
     fewer = np.maximum(rows / n, 1)
     # The noise of a constant is 0, and so is what it may shrink by.
@@ -76,19 +107,10 @@ def _growth(method: str, own: Floats, window: Ints, blocks: Ints, total: Ints) -
     return growth
 
 
-def iid_distance_limit(method: str, value: float, window: Ints, total: Ints, level: float) -> Limit:
-    """The limit of a distance between two samples of independent rows: Pearson's chi-square over the bins in use.
-
-    js_distance is about the root of (1/n + 1/N) chi-square / (8 ln 2); ks by Kolmogorov's bound, l_infinity by a normal
-    bound over all bins (Bonferroni).
-    """
-    n, size = 1 / window.sum() + 1 / total.sum(), max(int(((window + total) > 0).sum()), 2)
-    mean, threshold = {
-        "js_distance": tuple(np.sqrt(n * np.array([size - 1, chdtri(size - 1, level)]) / (8 * np.log(2)))),
-        "ks": (0.8687 * np.sqrt(n), np.sqrt(-np.log(level / 2) / 2 * n)),
-        "l_infinity": tuple(np.sqrt(n * _widest(total)) * np.array([1, ndtri(1 - level / (2 * size))])),
-    }[method]
-    return Limit(mean=float(mean), threshold=float(threshold), strength=_strength(value - mean, threshold - mean))
+def harmonic(window: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
+    """1 / (1/n + 1/N): the rows of one sample that strays from the truth as two samples do from each other."""
+    n, rows = np.asarray(window, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    return np.asarray(n * rows / np.maximum(n + rows, 1))
 
 
 def day_limit(
@@ -131,33 +153,6 @@ def _skewness(values: Floats) -> float:
     return float((apart**3).mean() / variance**1.5) if variance > 0 else 0.0
 
 
-def _strength(distance: float, reach: float) -> float:
+def strength(distance: float, reach: float) -> float:
     """At most a million, so that it can be written down where the days did not vary at all."""
     return float(np.clip(distance / reach, -1e6, 1e6)) if reach > 0 else (1e6 if distance > 0 else 0.0)
-
-
-def spread(method: str, mean: float, total: Ints) -> float:
-    """About one standard deviation of a root-like distance, given its mean over quiet windows."""
-    freedom = max(int((total > 0).sum()) - 1, 1)
-    # js_distance goes as the root of a chi-square, whose sd is half a unit whatever its size; a difference of shares at
-    # the middle has sd 1/2 where Kolmogorov's mean is 0.8687; l_infinity's mean is set to one standard deviation.
-    return mean * {"js_distance": float(freedom**-0.5), "ks": 0.5 / 0.8687, "l_infinity": 1.0}[method]
-
-
-def iid_mean(method: str, n: int, total: Ints) -> float:
-    """The mean of a distance between samples of n and of `total`'s rows, if all were independent."""
-    return float(_expected(method, 1 / (1 / n + 1 / total.sum()), total))
-
-
-def _expected(method: str, rows: npt.ArrayLike, total: Ints) -> Floats:
-    """The distance's mean between samples of `rows` and of very many independent rows."""
-    freedom = max(int((total > 0).sum()) - 1, 1)
-    squared = {"psi": freedom, "js_distance": freedom / (8 * np.log(2)), "ks": 0.8687**2, "l_infinity": _widest(total)}
-    ratio = squared[method] / np.asarray(rows, dtype=np.float64)
-    return np.asarray(ratio if method == "psi" else np.sqrt(ratio))
-
-
-def _widest(total: Ints) -> float:
-    """The largest p (1 - p) over the bins."""
-    share = total / total.sum()
-    return float((share * (1 - share)).max())

@@ -7,6 +7,8 @@ kinds get their exact distribution, means a bound that holds at any sample size,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtri, gammaln, ndtri
@@ -42,11 +44,24 @@ def g_test(window: Ints, reference: Ints, level: float, *, ordered: bool) -> tup
 
 
 def _pooled(both: Ints, ordered: bool) -> Floats:
-    """Columns of (2, bins) added up to groups of enough rows; what is left over at the end joins the last group."""
+    """Columns of (2, bins) added up to groups of enough rows."""
+    return pooled(both.astype(np.float64), *pools(both, ordered=ordered))
+
+
+def pooled(counts: npt.NDArray[Any], order: Ints, starts: Ints) -> npt.NDArray[Any]:
+    """Counts of shape (..., bins) added up to the groups that `pools` found."""
+    sums: npt.NDArray[Any] = np.add.reduceat(counts[..., order], starts, axis=-1)
+    return sums
+
+
+def pools(both: Ints, *, ordered: bool) -> tuple[Ints, Ints]:
+    """Groups of the columns of (2, bins) that may expect enough rows on either side: the columns in order, and at which of
+    these each group starts. What is left over at the end joins the last group.
+    """
     total, n = both.sum(axis=0), both.sum(axis=1)
     need = LEAST_EXPECTED * float(n.sum()) / max(int(n.min()), 1)
     if total.min() >= need:
-        return both.astype(np.float64)
+        return np.arange(len(total)), np.arange(len(total))
     order = np.arange(len(total)) if ordered else np.argsort(total, kind="stable")
     starts, held = [0], 0
     for place, count in enumerate(total[order].tolist()):
@@ -56,8 +71,7 @@ def _pooled(both: Ints, ordered: bool) -> Floats:
         held += count
     if held < need and len(starts) > 1:
         starts.pop()
-    pooled: Floats = np.add.reduceat(both[:, order].astype(np.float64), starts, axis=1)
-    return pooled
+    return order, np.array(starts)
 
 
 def share_limits(part: int, rows: int, reference_part: int, reference_rows: int, level: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ Everything kept is a count or an integer sum, so the tallies of parts add up to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from flyball.stats.bins import (
     as_numbers,
     category_codes,
     coded_bins,
+    no_numbers,
     number_codes,
     quantiles,
 )
@@ -80,8 +82,10 @@ class Tally:
 
     #: shape (blocks, bins): rows with a value.
     counts: Ints
-    #: shape (blocks,): rows without.
+    #: shape (blocks,): rows without,
     missing: Ints
+    #: and those among them that hold what is no value of the kind: an infinity, text in a column of numbers.
+    invalid: Ints
     #: shape (blocks,): sums of (x - mean) / unit, and of bent(x) * STEPS; 0 for categories.
     deviations: Ints
     bends: Ints
@@ -94,20 +98,29 @@ class Tally:
 
     def total(self) -> Tally:
         """The blocks added up, as one block."""
-        return Tally(
-            counts=self.counts.sum(axis=0, keepdims=True),
-            missing=self.missing.sum(keepdims=True),
-            deviations=self.deviations.sum(keepdims=True),
-            bends=self.bends.sum(keepdims=True),
-        )
+        return self.each(lambda sums: sums.sum(axis=0, keepdims=True))
+
+    def at(self, blocks: npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]) -> Tally:
+        """These blocks alone."""
+        return self.each(lambda sums: sums[blocks])
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            counts=self.counts + other.counts,
-            missing=self.missing + other.missing,
-            deviations=self.deviations + other.deviations,
-            bends=self.bends + other.bends,
-        )
+        return self._with(np.add, other)
+
+    def __sub__(self, other: Tally) -> Tally:
+        """What is left without `other`; one block stands for as many as the other side has."""
+        return self._with(np.subtract, other)
+
+    def each(self, do: Callable[[Ints], Ints]) -> Tally:
+        """The same done to every sum."""
+        return Tally(**{name: do(getattr(self, name)) for name in SUMS})
+
+    def _with(self, do: Callable[[Ints, Ints], Ints], other: Tally) -> Tally:
+        return Tally(**{name: do(getattr(self, name), getattr(other, name)) for name in SUMS})
+
+
+#: what a tally consists of.
+SUMS = ("counts", "missing", "invalid", "deviations", "bends")
 
 
 def fit_ruler(ordered: npt.NDArray[np.float32]) -> Ruler:
@@ -125,13 +138,14 @@ def fit_ruler(ordered: npt.NDArray[np.float32]) -> Ruler:
 
 def tally_of(bins: Bins, ruler: Ruler, column: npt.ArrayLike | Coded, index: Codes, blocks: int) -> Tally:
     """Count a column of shape (n,) whose row i belongs to block `index[i]` of `blocks`."""
+    invalid = deviations = bends = np.zeros(blocks, dtype=np.int64)
     if bins.kind == "category":
         codes = coded_bins(bins, column) if isinstance(column, Coded) else category_codes(bins, as_levels(column))
-        deviations = bends = np.zeros(blocks, dtype=np.int64)
     else:
         assert not isinstance(column, Coded), "a number is not coded"
         values = as_numbers(column)
         codes = number_codes(bins, values)
+        invalid = np.bincount(index[no_numbers(column, values)], minlength=blocks)
         finite, where = values[codes != MISSING], index[codes != MISSING]
         deviations = _integer_sums(ruler.steps(finite), where, blocks)
         bends = _integer_sums(ruler.bent(finite) * np.float32(STEPS), where, blocks)
@@ -140,6 +154,7 @@ def tally_of(bins: Bins, ruler: Ruler, column: npt.ArrayLike | Coded, index: Cod
     return Tally(
         counts=np.bincount(cells, minlength=blocks * bins.size).reshape(blocks, bins.size),
         missing=np.bincount(index[~present], minlength=blocks),
+        invalid=invalid,
         deviations=deviations,
         bends=bends,
     )
@@ -166,9 +181,12 @@ def tally_window(bins: Bins, ruler: Ruler, column: npt.ArrayLike | Coded) -> Tal
         counts[-2:] += np.array([on_last, -on_last])
         deviations += int(np.rint(ruler.steps(chunk)).sum())
         bends += int(np.rint(ruler.bent(chunk) * np.float32(STEPS)).sum(dtype=np.float64))
+    # Where every row has a value none can be invalid.
+    invalid = int(no_numbers(column, values).sum()) if missing else 0
     return Tally(
         counts=counts[None, :],
         missing=np.array([missing], dtype=np.int64),
+        invalid=np.array([invalid], dtype=np.int64),
         deviations=np.array([deviations], dtype=np.int64),
         bends=np.array([bends], dtype=np.int64),
     )

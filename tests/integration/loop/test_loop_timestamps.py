@@ -13,7 +13,8 @@ from flyball.loop import release
 from flyball.loop.site import open_site
 from flyball.project.load import load_project
 from flyball.registry.versions import version
-from flyball.stats.profile import SCORE, reference_from_bytes
+from flyball.stats.profile import CONFIDENCE, SCORE
+from flyball.stats.profile_file import reference_from_bytes
 from flyball.store import Home, open_database
 from tests.integration.loop.conftest import PIPELINE, START, write_project
 
@@ -53,7 +54,7 @@ def test_a_time_goes_from_the_table_to_the_answer(tmp_path: Path) -> None:
     (feature,) = [item for item in engine.contract.features if item.name == "asked"]
     assert (feature.kind, feature.timezone, feature.nullable) == ("timestamp", "Asia/Kathmandu", False)
     assert (feature.earliest, feature.latest) == ("2012-12-31T21:15:00.000000Z", "2013-01-01T09:15:00.000000Z")
-    assert set(reference_from_bytes((folder / "profile.json").read_bytes()).features) == {"x1", SCORE}
+    assert set(reference_from_bytes((folder / "profile.json").read_bytes()).features) == {"x1", SCORE, CONFIDENCE}
     # 11:59 and 12:00 in Kathmandu.
     times = np.array(["2013-04-01T06:14:00.000000Z", "2013-04-01T06:15:00.000000Z"], dtype=object)
     morning, noon = engine.predict({"x1": np.float32([0, 0]), "asked": times}).score

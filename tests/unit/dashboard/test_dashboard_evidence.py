@@ -31,6 +31,36 @@ def test_a_drift_verdict_is_read_back_with_its_alarming_features_first() -> None
     assert any(item.alarm and item.value is not None for item in found[0].statistics)
 
 
+def test_slices_that_alarm_stand_behind_features_that_do_and_what_cannot_alarm_comes_last() -> None:
+    """With the rows that have no value or lie out of range; counts of another shape are left out."""
+    told = {"why": "", "statistics": {}}
+    kept = {
+        "features": [{"feature": "calm", "verdict": "steady", **told}, {"feature": "temp", "verdict": "drift", **told}],
+        "reported": [{"feature": "(confidence)", "verdict": "reported", **told}],
+        "slices": [
+            {
+                "slice": "origin=JFK",
+                "verdict": "drift",
+                "features": [{"feature": "wind", "verdict": "drift", **told, "above": 3}],
+            },
+            {"slice": "origin=LGA", "verdict": "steady", "features": []},
+            {"slice": "dest", "verdict": "cannot_judge", "features": [], "why": "no slices of dest"},
+            {
+                "slice": "origin=EWR",
+                "verdict": "drift",
+                "features": [{"feature": 3, "verdict": "drift", "above": "3"}, 7],
+            },
+            "origin=SFO",
+        ],
+    }
+    found = feature_drifts(kept)
+    assert [item.feature for item in found] == [
+        *("temp", "origin=JFK: wind", "origin=EWR: 3", "calm", "(confidence)", "slices by dest")
+    ]
+    assert [item.above for item in found[:3]] == [None, 3, None]
+    assert found[-1].why == "no slices of dest"
+
+
 @pytest.mark.parametrize("evidence", [None, 3, [], {}, {"features": ["temp"]}, {"features": None}, {"features": [{}]}])
 def test_other_evidence_has_no_features(evidence: Any) -> None:
     """An alert's evidence names features as text; it is no verdict."""

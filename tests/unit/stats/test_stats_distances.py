@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from flyball.stats.distances import SMOOTHING, js_distance, js_divergence, ks, l_infinity, normed_wasserstein, psi
+from flyball.stats.distances import (
+    SMOOTHING,
+    js_distance,
+    js_divergence,
+    ks,
+    l_infinity,
+    normed_wasserstein,
+    psi,
+    psi_parts,
+)
 
 HALF = np.array([50, 50])
 SKEW = np.array([80, 20])
@@ -63,3 +72,11 @@ def test_many_windows_are_measured_at_once(measure: object) -> None:
     """Leading axes broadcast."""
     both = measure(np.stack([SKEW, HALF]), HALF)  # type: ignore[operator]
     assert both.tolist() == pytest.approx([float(measure(SKEW, HALF)), 0], abs=1e-8)  # type: ignore[operator]
+
+
+def test_the_roots_of_psis_terms_add_up_to_it_in_squares() -> None:
+    """Each with the sign of its bin's change."""
+    window, reference = np.array([30, 50, 20]), np.array([20, 50, 30])
+    parts = psi_parts(window, reference)
+    assert np.sign(parts).tolist() == [1, 0, -1]
+    assert (parts**2).sum() == pytest.approx(float(psi(window, reference)))

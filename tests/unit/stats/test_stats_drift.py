@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,36 @@ def test_settings_that_cannot_be_honoured_are_refused(settings: dict[str, Any]) 
     reference = learn([{"x": np.arange(100.0)}])
     with pytest.raises(Mistake, match=r"allowed|it has: x"):
         verdict_on(reference, {"x": np.arange(100.0)}, **settings)
+
+
+def test_every_statistic_is_shown_with_its_limit_and_the_size_of_the_change(usual: Reference) -> None:
+    """Chi-square about its degrees of freedom on a quiet day, Wasserstein's distance the shift itself on a moved one."""
+    rng = np.random.default_rng(31)
+    day = numbers(rng)
+    day["f03"] = day["f03"] + 0.5
+    found = {one.feature: one.statistics for one in verdict_on(usual, day).features}
+    assert set(found["f00"]) == {
+        *("missing", "psi", "js_distance", "chi_square", "ks", "normed_wasserstein", "location")
+    }
+    quiet, moved = found["f00"], found["f03"]
+    # 20 bins of equal counts: 19 degrees of freedom, standard deviation 6.2.
+    assert quiet["chi_square"].value == pytest.approx(19, abs=19)
+    assert quiet["chi_square"].null_mean == pytest.approx(19, abs=3)
+    assert quiet["chi_square"].effect_low == 0
+    # Half a standard deviation, but for the ends of the range, where rows count as at the border.
+    assert moved["normed_wasserstein"].value == pytest.approx(0.5, abs=0.1)
+    assert moved["normed_wasserstein"].strength > 1
+    assert moved["chi_square"].value > moved["chi_square"].threshold
+    assert not any(one[name].alarm for one in found.values() for name in ("chi_square", "normed_wasserstein"))
+
+
+@pytest.mark.parametrize("by_day", [True, False])
+def test_reported_limits_hold_too(by_day: bool) -> None:
+    """1 in 300 of quiet windows, so that more than 3 of 100 are beyond one in 1 of 2,000 runs."""
+    rng = np.random.default_rng(32)
+    reference = learn([{"x": rng.normal(size=300)} for _ in range(20)], by_day=by_day)
+    beyond: Counter[str] = Counter()
+    for _ in range(100):
+        (one,) = verdict_on(reference, {"x": rng.normal(size=300)}).features
+        beyond.update(name for name, statistic in one.statistics.items() if statistic.strength > 1)
+    assert max(beyond["chi_square"], beyond["normed_wasserstein"]) <= 3

@@ -10,16 +10,8 @@ import pytest
 
 from flyball.errors import Corrupt, Mistake
 from flyball.stats.bins import Coded
-from flyball.stats.profile import (
-    MAX_BLOCKS,
-    Reference,
-    WindowProfile,
-    fit_reference,
-    merge,
-    profile_window,
-    reference_bytes,
-    reference_from_bytes,
-)
+from flyball.stats.profile import MAX_BLOCKS, Reference, WindowProfile, fit_reference, merge, profile_window
+from flyball.stats.profile_file import reference_bytes, reference_from_bytes
 from flyball.stats.tally import CHUNK, tally_of, tally_window
 
 RNG_ROWS = 1_000

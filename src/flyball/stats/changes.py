@@ -1,0 +1,232 @@
+"""The statistics of one feature: how far it is from what it is held against, where quiet ends, how large the change is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flyball.stats import measures
+from flyball.stats.distances import psi
+from flyball.stats.measures import Measure
+from flyball.stats.null import Limit, arcsine, day_limit, distance_limit, harmonic, strength
+from flyball.stats.profile import FeatureProfile, FeatureReference
+from flyball.stats.quiet import Quiet, centred
+from flyball.stats.tails import g_test, location_root, pooled, pools, root_limit, share_limits
+from flyball.stats.tally import STEPS, Ints
+
+#: The smallest effects that matter. A number's location, in the reference's standard deviations.
+MIN_SHIFT = 0.05
+#: A share of rows of a number that moved across a border or into a bin: what a shift of MIN_SHIFT does to a normal.
+MIN_MOVED = 0.02
+#: A share of rows: of one level or other bin of a category, or of missing values.
+MIN_SHARE = 0.01
+
+#: Standard errors of a 95 % interval.
+TWO_SIDED = 1.96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic:
+    """One statistic of one feature. `location` is a z-score; all others are on their natural scale, in [0, ...)."""
+
+    value: float
+    #: what a quiet window exceeds (location: in absolute value) with the probability of one false alarm's share.
+    threshold: float
+    #: mean over quiet windows: what `value` is by chance alone.
+    null_mean: float
+    #: how large the change is. location: shift in sd; missing: change of the share; psi: the largest share of rows that
+    #: moved; chi_square: Cramér's V; the others: the distance itself. Of these two what chance adds is taken off.
+    effect: float
+    #: 95 % interval of `effect`.
+    effect_low: float
+    effect_high: float
+    #: beyond chance, beyond quiet days and large enough to matter; always False for statistics that are only reported.
+    alarm: bool
+    #: distance from the null's mean in units of the threshold's: over 1 is beyond it.
+    strength: float
+
+
+def of_values(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> dict[str, Statistic]:
+    """All statistics but that of missing values."""
+    found = {
+        "psi": _shape(known, seen, quiet, level),
+        "js_distance": _reported(measures.JS_DISTANCE, seen, quiet, level),
+        "chi_square": _chi_square(known, seen, quiet, level),
+    }
+    if known.bins.kind == "category":
+        return found | {"l_infinity": _reported(measures.L_INFINITY, seen, quiet, level)}
+    work = measures.wasserstein(known.bins, known.ruler.sd)
+    return found | {
+        "ks": _reported(measures.KS, seen, quiet, level),
+        "normed_wasserstein": _reported(work, seen, quiet, level, most=np.inf),
+        "location": _location(known, seen, quiet, level),
+    }
+
+
+def _limit(measure: Measure, value: float, seen: FeatureProfile, quiet: Quiet, level: float) -> Limit:
+    """By the days, or without them for independent rows."""
+    total = quiet.total.counts[0]
+    if quiet.days is not None:
+        days = quiet.days
+        return distance_limit(measure, value, seen.counts, days.tally.counts, days.rests.counts, total, level)
+    return _independent(measure, value, seen.counts, total, level)
+
+
+def _independent(measure: Measure, value: float, window: Ints, total: Ints, level: float) -> Limit:
+    assert measure.iid is not None
+    size = max(int(((window + total) > 0).sum()), 2)
+    mean, threshold = measure.iid(1 / float(harmonic(window.sum(), total.sum())), size, total, level)
+    return Limit(mean=mean, threshold=threshold, strength=strength(value - mean, threshold - mean))
+
+
+def _shape(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
+    """psi, held against the days' and against the G-test of the same counts."""
+    total, number = quiet.total.counts[0], known.bins.kind == "number"
+    value = float(psi(seen.counts, total))
+    both = harmonic(seen.n, total.sum())
+    by_chance = measures.PSI.noise(total) / float(both)
+    told_apart = _told_apart(known, seen.counts), _told_apart(known, total)
+    beyond = quiet.days is None
+    if quiet.days is not None:
+        limit = _limit(measures.PSI, value, seen, quiet, level)
+        beyond = value > limit.threshold
+    if beyond:
+        g, g_limit = g_test(*told_apart, level, ordered=number)
+        beyond = g > g_limit
+    if quiet.days is None:
+        # psi is about (1/n + 1/N) G: its limit is where G would be at its own.
+        limit = Limit(
+            mean=by_chance, threshold=value * g_limit / g if g > 0 else g_limit / seen.n, strength=g / g_limit
+        )
+    moved, share = _moved(*told_apart, ordered=number)
+    # Days that differ by more than chance make the size as much less certain.
+    noise = max(limit.mean / by_chance, 1) * share * (1 - share) / float(both)
+    reach = TWO_SIDED * float(np.sqrt(noise))
+    least = MIN_MOVED if number else MIN_SHARE
+    alarm = beyond and moved >= least
+    return _statistic(value, limit, moved, (max(moved - reach, 0.0), min(moved + reach, 1.0)), alarm=alarm)
+
+
+def _told_apart(known: FeatureReference, counts: Ints) -> Ints:
+    """The bins a test may tell apart. Where levels are many, some that a sample has not seen turn up by chance in the next,
+    and the reference never has any of them: unseen and other are one.
+    """
+    if known.bins.kind == "category" and known.bins.others != ():
+        return np.append(counts[:-2], counts[-2] + counts[-1])
+    return counts
+
+
+def _moved(window: Ints, total: Ints, *, ordered: bool) -> tuple[float, float]:
+    """The largest change of a bin's share, or of the share up to a border where bins are `ordered`; and that share."""
+    now, then = window / window.sum(), total / total.sum()
+    if ordered:
+        now, then = np.concatenate([now, np.cumsum(now)]), np.concatenate([then, np.cumsum(then)])
+    place = int(np.abs(now - then).argmax())
+    return float(abs(now[place] - then[place])), float(np.clip((now[place] + then[place]) / 2, 0, 1))
+
+
+def _reported(measure: Measure, seen: FeatureProfile, quiet: Quiet, level: float, *, most: float = 1.0) -> Statistic:
+    """A distance that goes as the root of psi, with its limit; never an alarm. `most`: the largest there is."""
+    total = quiet.total.counts[0]
+    value = float(measure.between(seen.counts, total))
+    limit = _limit(measure, value, seen, quiet, level)
+    reach = TWO_SIDED * measure.spread(total) * limit.mean
+    corrected, low = _above(value, limit.mean), _above(max(value - reach, 0), limit.mean)
+    return _statistic(value, limit, corrected, (low, min(value + reach, most)), alarm=False)
+
+
+def _chi_square(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
+    """Pearson's, of the counts, sparse bins pooled; its limit is that of chi-square a row, and its effect Cramér's V, in
+    [0, 1].
+    """
+    pool = pools(np.stack([seen.counts, quiet.total.counts[0]]), ordered=known.bins.kind == "number")
+    window, total = (pooled(counts, *pool) for counts in (seen.counts, quiet.total.counts[0]))
+    rows, both = float(window.sum() + total.sum()), float(harmonic(window.sum(), total.sum()))
+    by_row = float(measures.CHI_SQUARE.between(window, total))
+    if quiet.days is None:
+        found = _independent(measures.CHI_SQUARE, by_row, window, total, level)
+    else:
+        blocks, rests = (pooled(one.counts, *pool) for one in (quiet.days.tally, quiet.days.rests))
+        found = distance_limit(measures.CHI_SQUARE, by_row, window, blocks, rests, total, level)
+    limit = Limit(mean=found.mean * both, threshold=found.threshold * both, strength=found.strength)
+    # The root of a chi-square, central or not, has a standard deviation of at most 1.
+    value, root = by_row * both, float(np.sqrt(by_row * both))
+    low, high = max(root - TWO_SIDED, 0) ** 2, (root + TWO_SIDED) ** 2
+    effect, least = (float(np.sqrt(max(one - limit.mean, 0) / rows)) for one in (value, low))
+    return _statistic(value, limit, effect, (least, min(float(np.sqrt(high / rows)), 1.0)), alarm=False)
+
+
+def _above(value: float, chance: float) -> float:
+    """Distances of this kind add up in squares."""
+    return float(np.sqrt(max(value**2 - chance**2, 0)))
+
+
+def _location(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
+    """z of the window's bent mean among the days' bent means; without days, the root of its ranks among the rows."""
+    variance, total = known.ruler.bent_sd**2, quiet.total
+    overall = total.bends[0] / STEPS / total.rows[0]
+    value = seen.tally.bends[0] / STEPS / seen.n
+    if quiet.days is None:
+        sd = float(np.sqrt(variance / total.rows[0] + variance / seen.n))
+        z, reach = location_root(seen.counts, total.counts[0]), root_limit(level)
+    else:
+        days = quiet.days.tally
+        means, noise, centre = centred(days.bends / STEPS / days.rows, variance / days.rows, quiet.days)
+        middle, sd, reach = day_limit(means, noise, value - centre, variance / seen.n, level)
+        z = float(np.clip((value - centre - middle) / max(sd, 1 / STEPS), -1e6, 1e6))
+    unit = max(known.ruler.bent_sd, 1 / STEPS)
+    shift, error = (float(np.clip(part / unit, -1e6, 1e6)) for part in (value - overall, TWO_SIDED * sd))
+    limit = Limit(mean=0.0, threshold=reach, strength=abs(z) / reach)
+    alarm = abs(z) > reach and abs(shift) >= MIN_SHIFT
+    if alarm and quiet.days is not None:
+        alarm = abs(location_root(seen.counts, total.counts[0])) > root_limit(level)
+    return _statistic(z, limit, shift, (shift - error, shift + error), alarm=alarm)
+
+
+def of_missing(seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
+    """The share of missing values against the days' shares and by Fisher's exact test; fewer than usual alarm too."""
+    rows, total = seen.n + seen.missing, quiet.total
+    missing, everything = int(total.missing[0]), int(total.rows[0] + total.missing[0])
+    value, usual, point = seen.missing / rows, missing / max(everything, 1), float(arcsine(seen.missing, rows))
+    low, high = share_limits(seen.missing, rows, missing, everything, level)
+    beyond = seen.missing <= low or seen.missing >= high
+    if quiet.days is None:
+        sd = float(np.sqrt(1 / (4 * everything) + 1 / (4 * rows)))
+        edges = (low / rows, high / rows)
+        strong = (seen.missing - usual * rows) / max(high - usual * rows, 1e-9)
+        if value < usual:
+            strong = (usual * rows - seen.missing) / max(usual * rows - low, 1e-9)
+    else:
+        days = quiet.days.tally
+        size = days.rows + days.missing
+        roots, noise, centre = centred(arcsine(days.missing, size), 1 / (4 * size), quiet.days)
+        middle, sd, reach = day_limit(roots, noise, point - centre, 1 / (4 * rows), level)
+        middle += centre
+        strong = abs(point - middle) / (reach * sd)
+        beyond = beyond and strong > 1
+        edges = (_share(middle - reach * sd), _share(middle + reach * sd))
+    alarm = beyond and abs(value - usual) >= MIN_SHARE
+    # The upper limit is shown, but for an alarm that crossed the lower one.
+    edge = float(np.clip(edges[0] if alarm and value < usual else edges[1], 0, 1))
+    limit = Limit(mean=float(usual), threshold=edge, strength=float(min(max(strong, 0.0), 1e6)))
+    interval = (_share(point - TWO_SIDED * sd) - usual, _share(point + TWO_SIDED * sd) - usual)
+    return _statistic(value, limit, value - usual, interval, alarm=alarm)
+
+
+def _share(root: float) -> float:
+    """The share whose arcsine root this is."""
+    return float(np.sin(np.clip(root, 0, np.pi / 2)) ** 2)
+
+
+def _statistic(value: float, limit: Limit, effect: float, interval: tuple[float, float], *, alarm: bool) -> Statistic:
+    return Statistic(
+        value=value,
+        threshold=limit.threshold,
+        null_mean=limit.mean,
+        effect=float(effect),
+        effect_low=float(interval[0]),
+        effect_high=float(interval[1]),
+        alarm=bool(alarm),
+        strength=limit.strength,
+    )
