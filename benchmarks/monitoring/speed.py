@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
-from flyball.monitor.inputs import profile_batches
+from flyball.monitor.inputs import THREADS, profile_batches
 from flyball.stats.drift import judge
 from flyball.stats.profile import fit_reference
 from flyball.stats.profile_file import reference_bytes, reference_from_bytes
@@ -44,7 +45,8 @@ def columns(rng: np.random.Generator, rows: int) -> Columns:
 
 def by_flyball(reference: bytes, batches: list[pa.RecordBatch]) -> None:
     known = reference_from_bytes(reference)
-    judge(known, profile_batches(known, batches), false_alarms=0.01)
+    with ThreadPoolExecutor(THREADS) as threads:
+        judge(known, profile_batches(known, batches, apply=threads.map), false_alarms=0.01)
 
 
 def by_scipy(known: Columns, seen: Columns, counted: dict[str, dict[str, int]]) -> None:

@@ -9,21 +9,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from flyball.monitor.inputs import profile_batches
+from flyball.monitor.files import profile_parquet
 from flyball.stats.drift import judge
 from flyball.stats.profile_file import reference_from_bytes
-
-BATCH_ROWS = 16_384
 
 
 def streamed(file: Path) -> None:
     """Prints seconds, processor seconds and megabytes resident at most."""
     start, used = time.perf_counter(), time.process_time()
     reference = reference_from_bytes(file.with_suffix(".json").read_bytes())
-    source = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
-    window = profile_batches(reference, source.iter_batches(BATCH_ROWS))
-    verdict = judge(reference, window, false_alarms=0.01)
-    assert verdict.rows == source.metadata.num_rows, verdict.rows
+    verdict = judge(reference, profile_parquet(reference, file), false_alarms=0.01)
+    assert verdict.rows == pq.read_metadata(file).num_rows, verdict.rows
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(time.perf_counter() - start, time.process_time() - used, most)
 

@@ -144,13 +144,14 @@ def _part(reference: Reference, names: Collection[str]) -> Reference:
     return replace(reference, features={name: known for name, known in reference.features.items() if name in names})
 
 
-def profile_batches(reference: Reference, batches: Iterable[pa.RecordBatch]) -> WindowProfile:
-    """The profile of a table with one column a feature, such as a Parquet file's; other columns are passed over."""
+def profile_batches(
+    reference: Reference, batches: Iterable[pa.RecordBatch], *, apply: Callable[..., Iterable[Tally]] = map
+) -> WindowProfile:
+    """The profile of a table with one column a feature; other columns are passed over. `apply`: as in `profile_window`."""
     whole = profile_window(reference, {})
-    with ThreadPoolExecutor(THREADS) as threads:
-        for batch in batches:
-            columns = {name: batch.column(name) for name in batch.schema.names if name in reference.features}
-            whole = merge(whole, _counted(reference, columns, threads.map))
+    for batch in batches:
+        columns = {name: batch.column(name) for name in batch.schema.names if name in reference.features}
+        whole = merge(whole, _counted(reference, columns, apply))
     return whole
 
 
