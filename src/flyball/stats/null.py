@@ -74,12 +74,15 @@ def tail_limit(parts: Floats, level: float) -> float:
     (one square of a value seen twice would be taken for a day effect); the tail is that of the chi-square with the same
     three cumulants (Buckley and Eagleson 1988), of F in its place because the weights are estimated. 0 without variance.
     """
-    k = len(parts)
-    products = parts @ parts.T
-    first = float(np.trace(products)) / k
-    np.fill_diagonal(products, 0.0)
-    second = float((products**2).sum()) / (k * (k - 1))
-    third = float(((products @ products) * products).sum()) / (k * (k - 1) * (k - 2))
+    k, own = len(parts), (parts**2).sum(axis=1)
+    # Of the days' products G with their own squares left out, by their bins' products, which are few: the trace of the
+    # square, and of (G - D)^3 = G^3 - 3 G^2 D + 3 G D^2 - D^3.
+    bins = parts.T @ parts
+    first = float(own.sum()) / k
+    second = float((bins**2).sum() - (own**2).sum()) / (k * (k - 1))
+    squared = ((parts @ bins) * parts).sum(axis=1)
+    third = float(((bins @ bins) * bins).sum() - 3 * (own * squared).sum() + 2 * (own**3).sum())
+    third /= k * (k - 1) * (k - 2)
     if first <= 0 or second <= 0:
         return 0.0
     # Powers of weights: the third sum is at most the second to 3/2, which is one weight's; and at least second^2 / first.
