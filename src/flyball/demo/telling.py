@@ -64,7 +64,7 @@ class Teller:
     def first_version(self, site: Site, addresses: Stage) -> None:
         first = versions(site.database, site.model)[0]
         rows = f"{first.lineage.data_rows:,} flights of January and February"
-        self.say(f"v1   trained on {rows}: {_auc(first.metrics)} on their last nine days")
+        self.say(f"v1   trained on {rows}: {_auc(first.metrics)} on their last week")
         self.say(f"serving on {addresses.serving}   dashboard {addresses.dashboard}")
         self.say("")
         self._bar.start()

@@ -34,7 +34,7 @@ def preprocess(collect, params):
 
 @step(timeout_s=900)
 def train(preprocess, run, params, seed):
-    rows, _ = split(preprocess, run, newest="9d")
+    rows, _ = split(preprocess, run, newest="7d")
     model = lightgbm.LGBMClassifier(
         n_estimators=params["trees"],
         learning_rate=params["learning_rate"],
@@ -57,6 +57,6 @@ def train(preprocess, run, params, seed):
 
 @step
 def validate(preprocess, run):
-    """The newest nine days, which `train` does not see, nor has the live version: it is no younger than the cooldown."""
-    _, held_out = split(preprocess, run, newest="9d")
+    """The newest week, which `train` does not see, nor has the live version: it is no younger than the cooldown."""
+    _, held_out = split(preprocess, run, newest="7d")
     return held_out
