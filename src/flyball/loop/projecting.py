@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from flyball.errors import FlyballError, Unavailable
 from flyball.loop import unaided
+from flyball.loop.leading import LEASE
 from flyball.loop.site import tracking_uri
 from flyball.loop.unaided import Told
 from flyball.pipeline.artifact import load
@@ -36,8 +37,6 @@ TRANSITIONS = ("chosen", "projected")
 #: of the loop's own delivery; a person waits less long.
 TIMEOUT_S = 60.0
 PATIENCE_S = 20.0
-#: the loop's lease (`loop.process.LEASE`; importing that module loads the whole loop).
-LOOP = "loop"
 
 #: how often the loop looks whether something has moved; and tries again what MLflow could not be told.
 LOOK_S = 0.5
@@ -55,7 +54,7 @@ def waiting(database: Database, model: str) -> list[Event]:
 
 def loop_runs(database: Database) -> bool:
     """Whether a loop leads and lives: it delivers what waits within a second, or after the run it is in."""
-    holder = holder_of(database, LOOP, now=utcnow())
+    holder = holder_of(database, LEASE, now=utcnow())
     return holder is not None and is_alive(holder)
 
 
