@@ -91,7 +91,7 @@ def resume(place: Place, run_id: str, fail_on_refusal: bool, as_json: bool) -> N
     database = open_home(place)
     found = find_run(database, run_id)
     with (
-        _stoppable(database, found.model),
+        stoppable(database, found.model),
         site.open_site(project_of(database, found.model), place.home, database, progress) as opened,
     ):
         done = release.resume(opened, found.id, now=utcnow())
@@ -232,7 +232,7 @@ def _train(
     _check_params(project, params)
     progress(f"{project.model.name}: the pipeline runs; its steps' logs lie in {home.runs}")
     start, end = window
-    with _stoppable(database, project.model.name), site.open_site(project, home, database, progress) as opened:
+    with stoppable(database, project.model.name), site.open_site(project, home, database, progress) as opened:
         done = release.retrain(
             opened, now=utcnow(), why=why, window_start=start, window_end=end, params=params, who=local_user()
         )
@@ -241,7 +241,7 @@ def _train(
 
 
 @contextmanager
-def _stoppable(database: Database, model: str) -> Iterator[None]:
+def stoppable(database: Database, model: str) -> Iterator[None]:
     """Ctrl-C ends the run's steps; a person is told how to go on."""
     try:
         yield

@@ -18,7 +18,7 @@ import orjson
 
 from flyball.errors import Mistake
 from flyball.registry import covered
-from flyball.store import Database, Transaction
+from flyball.store import Database, Row, Transaction
 
 _FIELDS = ("id", "at", "recorded_at", "who", "act", "model", "was", "becomes", "why", "previous")
 _values = itemgetter(*_FIELDS)
@@ -81,7 +81,7 @@ def verify(database: Database, heads: Iterable[str] = (), witnesses: Mapping[str
             raise Mistake(
                 f"{text!r} is no head of an audit; it is written NUMBER:DIGEST, as `flyball audit verify` ends"
             )
-    rows = [dict(row) for row in database.all(f"{_SELECT} ORDER BY id")]
+    rows = database.all(f"{_SELECT} ORDER BY id")
     wanted = {**_kept(database), **(witnesses or {}), **dict.fromkeys(given, "was given")}
     told = covered.told(rows)
     changed = (Fault(entry=entry, what=what) for entry, what in covered.changed(database, told))
@@ -104,12 +104,12 @@ def _digest(row: Mapping[str, Any]) -> str:
 def _unchained(source: Transaction | Database, before: int) -> str:
     """One digest over all entries from before there was a chain."""
     rows = source.all(f"{_SELECT} WHERE id < :before AND digest IS NULL ORDER BY id", before=before)
-    return hashlib.sha256(b"".join(_digest(dict(row)).encode() for row in rows)).hexdigest()
+    return hashlib.sha256(b"".join(_digest(row).encode() for row in rows)).hexdigest()
 
 
-def _faults(rows: list[dict[str, Any]], database: Database) -> Iterator[Fault]:
+def _faults(rows: list[Row], database: Database) -> Iterator[Fault]:
     """Entries whose digest is not theirs, or that do not follow on the one before them."""
-    before: dict[str, Any] | None = None
+    before: Row | None = None
     for row in rows:
         if row["digest"] is None:
             if before is not None and before["digest"] is not None:
@@ -148,7 +148,7 @@ def _kept(database: Database) -> dict[str, str]:
     return found
 
 
-def _missed(rows: list[dict[str, Any]], wanted: Mapping[str, str]) -> Iterator[Fault]:
+def _missed(rows: list[Row], wanted: Mapping[str, str]) -> Iterator[Fault]:
     digests = {row["id"]: row["digest"] for row in rows}
     last = max(digests, default=0)
     for text, where in wanted.items():
@@ -165,7 +165,7 @@ def _missed(rows: list[dict[str, Any]], wanted: Mapping[str, str]) -> Iterator[F
             yield Fault(entry=number, what=f"is another entry than the one whose head {where}")
 
 
-def _cut(rows: list[dict[str, Any]], database: Database) -> Iterator[Fault]:
+def _cut(rows: list[Row], database: Database) -> Iterator[Fault]:
     """SQLite counts what it ever numbered."""
     given = database.last_number("audit")
     last = rows[-1]["id"] if rows else 0

@@ -440,3 +440,20 @@ def test_a_thread_that_never_ends_does_not_hold_the_step(project: Make, task: Ma
         "@step\ndef one():\n    threading.Thread(target=threading.Event().wait).start()\n    return 1\n"
     )
     assert workers.run(task("one"), timeout_s=60).error is None
+
+
+def test_who_is_closed_while_it_imports_ends_at_once(project: Make, tmp_path: Path) -> None:
+    """Ctrl-C need not wait for a slow import; what the import has started goes with it."""
+    note = tmp_path / "pids"
+    workers = project(
+        "import os, subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f"open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}\\n')\n"
+        "time.sleep(60)\n"
+    )
+    workers.warm()
+    wait_until(lambda: note.exists() and note.read_text().endswith("\n"))
+    began = time.monotonic()
+    workers.close()
+    assert time.monotonic() - began < 5
+    wait_until(lambda: not any(is_running(int(pid)) for pid in note.read_text().split()))

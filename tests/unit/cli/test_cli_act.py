@@ -12,11 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from flyball.cli.main import main
+from flyball.cli.pipeline import stoppable
+from flyball.pipeline.runs import create_run
+from flyball.pipeline.step import Window
 from flyball.project.create import create_project
 from flyball.registry.audit import entries, local_user
 from flyball.registry.tokens import role_of
 from flyball.registry.versions import version
-from tests.unit.cli.conftest import Told
+from tests.unit.cli.conftest import Told, day
 
 
 def test_archive_puts_a_version_away_and_says_so_in_the_audit(told: Told) -> None:
@@ -214,3 +217,20 @@ def test_a_freeze_that_means_nothing_is_refused(told: Told, words: tuple[str, ..
     assert refused.exit_code in (1, 2)
     assert said in refused.stderr
     assert orjson.loads(told("freeze", "flight-delay", "--lift", "--json").output)["lifted"] == []
+
+
+def test_ctrl_c_tells_how_the_run_goes_on(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run that this process was at; nothing where there is none."""
+    for begun in (False, True):
+        if begun:
+            with told.database.write() as tx:
+                window = Window(start=None, end=day("05-01"))
+                named = {"project": "flight-delay", "model": "flight-delay", "reason": "manual", "why": "by hand"}
+                run = create_run(
+                    tx, **named, now=day("05-01"), window=window, params={}, seed=1, id="0123456789abcdef0"
+                )
+        with pytest.raises(KeyboardInterrupt), stoppable(told.database, "flight-delay"):
+            raise KeyboardInterrupt
+        said = capsys.readouterr().err
+        assert ("`flyball resume 0123456789abcdef` goes on" in said) is begun
+    assert run.status == "running"
