@@ -39,6 +39,8 @@ class Case:
     variants: tuple[str, ...] = ()
     #: a round is at least this long: each client is to have several answers.
     least_s: int = 1
+    #: times as many rounds as others have, where small differences are asked for.
+    times: int = 1
 
 
 LIGHTGBM_16 = Case(
@@ -47,7 +49,15 @@ LIGHTGBM_16 = Case(
     rows=1,
     connections=16,
     peers=True,
+)
+#: what Flyball's own parts cost: rounds differ by a tenth among themselves, and a tenth is what is asked for.
+COSTS = Case(
+    name="1 row, LightGBM, 16 connections, its own costs",
+    model=models.LIGHTGBM,
+    rows=1,
+    connections=16,
     variants=(BARE, SHADOW),
+    times=3,
 )
 FOREST_16 = Case(name="1 row, random forest, 16 connections", model=models.FOREST, rows=1, connections=16, peers=True)
 COLUMNS = Case(
@@ -70,6 +80,7 @@ NATIVE_64 = Case(
 RECORDS = Case(name="1,000 rows, logistic regression, records", model=models.LOGISTIC, rows=1_000, connections=16)
 CASES = (
     LIGHTGBM_16,
+    COSTS,
     Case(name="1 row, LightGBM, 1 connection", model=models.LIGHTGBM, rows=1, connections=1),
     Case(name="1 row, LightGBM, 64 connections", model=models.LIGHTGBM, rows=1, connections=64),
     FOREST_16,

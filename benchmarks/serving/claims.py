@@ -11,6 +11,7 @@ from benchmarks.serving.cases import (
     ALONE,
     BARE,
     COLUMNS,
+    COSTS,
     ECHO,
     FLYBALL,
     FOREST_16,
@@ -55,6 +56,7 @@ def ratio(measured: Measured, of: str, to: str, by: Callable[[Load], float] = RA
 def claims(measured: Mapping[str, Measured], start: Start, replacement: Replacement, overload: Overload) -> list[Claim]:
     """The table, in the order in which things were asked. `measured`: by the case's name."""
     one, forest, columns, records = (measured[case.name] for case in (LIGHTGBM_16, FOREST_16, COLUMNS, RECORDS))
+    costs = measured[COSTS.name]
     return [
         _times(LIGHTGBM_16.name, one, ECHO, "bare ASGI echo", 0.5),
         _times(LIGHTGBM_16.name, one, FASTAPI.name, FASTAPI.title, 10),
@@ -63,9 +65,9 @@ def claims(measured: Mapping[str, Measured], start: Start, replacement: Replacem
         _times(RECORDS.name, records, ECHO, "bare ASGI echo of the same body", 0.25),
         _ahead(columns),
         _p99(one),
-        _cost("journal and metrics on, against neither", one, FLYBALL, 0.15),
-        _cost("a shadow version too, against neither", one, SHADOW, 0.35),
-        _scored(one),
+        _cost("journal and metrics on, against neither", costs, FLYBALL, 0.15),
+        _cost("a shadow version too, against neither", costs, SHADOW, 0.35),
+        _scored(costs),
         _gathered(measured[NATIVE_64.name]),
         _swapped(measured[SWAPS.name]),
         _goodput(overload),

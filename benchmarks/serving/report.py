@@ -101,6 +101,9 @@ def _case(case: Case, measured: Measured) -> Iterator[str]:
     yield ""
     yield f"### {case.name}"
     yield ""
+    if case.times > 1:
+        yield f"{case.times} times as many rounds."
+        yield ""
     heads = ("server", "requests/s", *(("rows/s",) if case.rows > 1 else ()), "of echo", "p50 ms", "p99 ms", "spread")
     yield from _table(heads, (_figures(case, measured, name) for name in measured.rounds))
 

@@ -140,7 +140,7 @@ def _homes(folder: Path) -> dict[tuple[str, str], Home]:
 
 def _measured(case: Case, site: Site, loading: Loading, rounds: int) -> Measured:
     _say(case.name)
-    found = (measure_swaps if case is SWAPS else measure)(case, site, loading, rounds)
+    found = (measure_swaps if case is SWAPS else measure)(case, site, loading, rounds * case.times)
     for server, fault in found.faults.items():
         _say(f"  {server}: {fault}")
     return found

@@ -17,7 +17,7 @@ import orjson
 
 from flyball.cli.addresses import Addresses
 from flyball.engine.bundle import read_contract
-from flyball.errors import Corrupt, Mistake, Unavailable
+from flyball.errors import Corrupt, Mistake
 from flyball.project.records import Project
 from flyball.registry.live import deployments
 from flyball.registry.records import Deployment
@@ -29,7 +29,8 @@ from flyball.serving.signals import told_to_end
 from flyball.serving.sockets import address, is_local
 from flyball.serving.supervisor import Child, fresh_metrics, supervise
 from flyball.serving.worker import metrics_folder
-from flyball.store import Database, Home, open_database, utcnow
+from flyball.store import Home, open_database, utcnow
+from flyball.store.waiting import when_there
 
 #: how often a server that does not answer yet is asked again.
 ASK_S = 0.1
@@ -114,7 +115,8 @@ def announce(home: Home, addresses: Addresses, door: Door, stop: threading.Event
     """Print where everything is once it answers, and how to ask as soon as a model can."""
     if not wait_for(f"{addresses.serve}/livez", stop):
         return
-    database = _once_there(home, stop)
+    # A server that is away for a moment keeps nobody from being told; the loop and the workers say so.
+    database = when_there(lambda: open_database(home, os.environ), stop)
     if database is None:
         return
     with closing(database):
@@ -135,16 +137,6 @@ def announce(home: Home, addresses: Addresses, door: Door, stop: threading.Event
                 asks = door.asks("predict", deployment.model)
                 click.echo(f"  {example(home, deployment, addresses.serve, token=asks)}")
             click.echo("\nCtrl-C drains and ends.")
-
-
-def _once_there(home: Home, stop: threading.Event) -> Database | None:
-    """The database, waited for: a server that is away for a moment keeps nobody from being told. None: told to stop."""
-    while not stop.is_set():
-        try:
-            return open_database(home, os.environ)
-        except Unavailable:  # the loop and the workers say so
-            stop.wait(1.0)
-    return None
 
 
 def example(home: Home, deployment: Deployment, url: str, *, token: bool) -> str:

@@ -12,6 +12,7 @@ import orjson
 
 from flyball.dashboard.records import Alert, DayMetric, FeatureDrift, Loop, Rollout, Statistic, Tenure, Window
 from flyball.errors import NotFound
+from flyball.loop.leading import LEASE_S
 from flyball.registry.codec import load_deployment
 from flyball.registry.decisions import Decision
 from flyball.registry.projects import model_names as model_names
@@ -19,9 +20,6 @@ from flyball.registry.projects import projects
 from flyball.registry.projects import require_model as require_model
 from flyball.stats.names import METRIC_NAMES
 from flyball.store import Database, Row, moment
-
-#: for how long the loop takes its lease (flyball.loop.process.LEASE_S; importing that module loads the whole loop).
-LEASE_S = 60.0
 
 _DECISION = "SELECT id, model, at, kind, subject, verdict, reason, evidence FROM decision"
 

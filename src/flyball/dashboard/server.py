@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import threading
 from pathlib import Path
 
 import uvicorn
 
 from flyball.dashboard.app import build_app
+from flyball.loop.leading import say
 from flyball.registry.tokens import first_token
 from flyball.serving.parent import VARIABLE, watch_parent
+from flyball.serving.signals import told_to_end
 from flyball.store import Home, open_database, utcnow
+from flyball.store.waiting import when_there
 
 DRAIN_S = 3
 
@@ -21,7 +25,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop. Prints nothing but errors."""
     options = _parser().parse_args(arguments)
     home = Home(options.home.absolute())
-    database = open_database(home, os.environ)
+    stopped = threading.Event()
+    watch_parent(stopped.set, os.environ if options.parent_fd is None else {VARIABLE: str(options.parent_fd)})
+    with told_to_end(stopped.set):  # once uvicorn runs it has its own way
+        database = when_there(lambda: open_database(home, os.environ), stopped, say)
+    if database is None:
+        return
     first_token(home, database, utcnow())
     config = uvicorn.Config(
         build_app(home, database, host=options.host, serve_url=options.serve_url),
@@ -34,10 +43,11 @@ def main(arguments: list[str] | None = None) -> None:
     )
     server = uvicorn.Server(config)
 
-    def stop() -> None:
+    def end_with_parent() -> None:
+        stopped.wait()
         server.should_exit = True
 
-    watch_parent(stop, os.environ if options.parent_fd is None else {VARIABLE: str(options.parent_fd)})
+    threading.Thread(target=end_with_parent, name="end", daemon=True).start()
     sockets = [socket.socket(fileno=options.fd)] if options.fd is not None else None
     try:
         server.run(sockets)

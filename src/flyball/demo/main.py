@@ -27,7 +27,7 @@ from flyball.demo.telling import Teller
 from flyball.errors import Mistake, Refused
 from flyball.journal.carry import carry
 from flyball.loop import release
-from flyball.loop.process import leading
+from flyball.loop.leading import leading
 from flyball.loop.site import Site, open_site
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.project.load import load_project

@@ -99,8 +99,9 @@ def post_last_outcomes(site: Site, server: Server, world: World) -> int:
 
 def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, until: datetime) -> int:
     """What came true between two beats, of flights that were asked about."""
-    # What comes true now departed in the last days; what departed before the first day was never asked about.
-    flights = departing(world, max(world.days[0], since - LONGEST_FLIGHT), until)
+    # What comes true now departed in the last days; what departed before the first day, or after the last, was never asked.
+    last = world.days[-1] + timedelta(days=1)
+    flights = departing(world, max(world.days[0], since - LONGEST_FLIGHT), min(until, last))
     known = flights[(flights["known_at"] > since) & (flights["known_at"] <= until)]
     if known.empty:
         return 0

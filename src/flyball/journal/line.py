@@ -92,17 +92,18 @@ def encode_one(
     id: str,  # noqa: A002 - the field's name
     timestamp: str,
     key: Sequence[str | None] | None,
-    inputs: bytes,
+    inputs: bytes | None,
     score: bytes,
 ) -> bytes:
     """`encode_predictions` for one row as it was asked, a binary or regression model's: a fraction of the time.
 
-    `opening` of `opening_at`; `inputs` as in `encode_predictions`; `score` is a JSON number, and the prediction too;
-    request id, id and stamps need no escapes.
+    `opening` of `opening_at`; `inputs` as in `encode_predictions`, None: no features; `score` is a JSON number, and the
+    prediction too; request id, id and stamps need no escapes.
     """
     said = f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","key":'.encode()
     keys = b"null" if key is None else orjson.dumps(key)
-    return b'%b%b%b,"inputs":%b,"prediction":[%b],"score":[%b]}\n' % (opening, said, keys, inputs, score, score)
+    rows = b'"features":{}' if inputs is None else b'"inputs":' + inputs
+    return b'%b%b%b,%b,"prediction":[%b],"score":[%b]}\n' % (opening, said, keys, rows, score, score)
 
 
 def encode_outcomes(*, model: str, received_at: str, outcomes: Sequence[Mapping[str, Any]]) -> bytes:

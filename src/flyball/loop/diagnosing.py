@@ -97,7 +97,24 @@ def _labels(site: Site, number: int, verdict: str, evidence: Mapping[str, Any]) 
         loss=_loss(site, number, evidence),
         gap=Estimate(**gap) if gap is not None and gap["value"] is not None else None,
         earlier_gaps=earlier[:EARLIER],
+        estimated_below=_estimated_below(site, evidence.get("estimated")),
     )
+
+
+def _estimated_below(site: Site, estimated: Mapping[str, Any] | None) -> bool | None:
+    """Whether the whole interval of what was estimated without labels lies on the alarm's side of the promise, or none of it.
+
+    None: no promise, of another metric than is estimated, nothing estimated, or on both sides.
+    """
+    rule = site.project.retrain.performance
+    if rule is None or estimated is None or rule.metric != site.project.model.primary_metric:
+        return None
+    low, high = estimated["low"], estimated["high"]
+    if low is None or high is None:
+        return None
+    worst, best = (low, high) if rule.comparison in ("<", "<=") else (-high, -low)
+    bound = rule.value if rule.comparison in ("<", "<=") else -rule.value
+    return True if best < bound else False if worst > bound else None
 
 
 def _loss(site: Site, number: int, evidence: Mapping[str, Any]) -> float | None:

@@ -17,8 +17,8 @@ from flyball.stats.expected_errors import PREDICTION, ErrorModel, Tree, design, 
 
 #: trees of an error model, how deep they are, and the share of the rows that a leaf holds at least.
 TREES = 20
-DEPTH = 6
-LEAF_SHARE = 0.005
+DEPTH = 8
+LEAF_SHARE = 0.002
 LEAST_LEAF = 20
 #: levels of a category that are told apart, the most frequent ones.
 MOST_LEVELS = 200

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from flyball.journal import lake
+from flyball.journal import news
 from flyball.journal.layout import date_of, lake_files
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.calm import calm
+from flyball.monitor.answered import answered
 from flyball.monitor.labelled import watch_performance
 from flyball.monitor.performance import PerformanceVerdict
 from flyball.monitor.question import Question
@@ -28,6 +29,8 @@ from flyball.store.ids import derived_id
 MOST_AT_ONCE = 60
 #: news is looked for this often; what came meanwhile is found then.
 NEWS_EVERY = timedelta(minutes=10)
+#: windows, besides those within the label's delay, that news is looked for in first.
+NEAR = 2
 #: for how long an outcome without a window of its own is still looked for after the label's delay.
 OPEN_END_S = 30 * 86_400.0
 
@@ -67,15 +70,11 @@ def keep_performance(home: Home, database: Database, project: Project, *, now: d
     known = _judged(database, question.model)
     last = max((end for _, end in known), default=None)
     closed = due_windows(past[0].at, last, now, settings.window_s, 0, zone)[:MOST_AT_ONCE]
-    touched, strangers = _touched(home, question.model, known, fresh, since)
+    # Most news is of what was asked lately, and whose labels come in their time.
+    near = now - timedelta(seconds=settings.label_delay_s + NEAR * settings.window_s)
+    touched, strangers = _touched(home, question.model, known, fresh, since, near)
     again = {*_due(database, question.model, now), *_worth(database, question.model, touched, now)}
-    judged: dict[Window, PerformanceVerdict] = {}
-    for window in sorted({*again, *closed}):
-        if live.live_at(database, question.model, window[1]) is not None:
-            judged[window] = watch_performance(
-                database, home, question, window=window, known_by=now, recorded_at=utcnow()
-            )
-    _alert(database, question, judged)
+    _alert(database, question, _judge(home, database, question, {*again, *closed}, now))
     if fresh:
         if strangers:
             _tell_too_late(home, database, question.model, fresh, since, now=now)
@@ -97,11 +96,19 @@ def backfill(
     last = max((end for _, end in _judged(database, question.model)), default=None)
     settings = project.monitor
     missing = due_windows(past[0].at, last, now, settings.window_s, 0, project.pipeline.timezone)
-    return [
-        (window, watch_performance(database, home, question, window=window, known_by=now, recorded_at=utcnow()))
-        for window in sorted({*known, *(item for item in missing if since is None or item[1] > since)})
-        if live.live_at(database, question.model, window[1]) is not None
-    ]
+    wanted = {*known, *(item for item in missing if since is None or item[1] > since)}
+    return list(_judge(home, database, question, wanted, now).items())
+
+
+def _judge(
+    home: Home, database: Database, question: Question, windows: set[Window], now: datetime
+) -> dict[Window, PerformanceVerdict]:
+    """Those of the windows at whose end a version was live, in time order: each is compared with those before it."""
+    wanted = [window for window in sorted(windows) if live.live_at(database, question.model, window[1]) is not None]
+    return {
+        rows.window: watch_performance(database, home, question, rows, recorded_at=utcnow())
+        for rows in answered(home, question, wanted, now)
+    }
 
 
 def _files(home: Home, model: str, since: datetime) -> set[str]:
@@ -150,7 +157,7 @@ def _due(database: Database, model: str, now: datetime) -> list[Window]:
 
 
 def _touched(
-    home: Home, model: str, known: list[Window], fresh: set[str], since: datetime
+    home: Home, model: str, known: list[Window], fresh: set[str], since: datetime, near: datetime
 ) -> tuple[list[Window], bool]:
     """Judged windows, not older than `since`, that news has come for; and whether some of it is about older predictions.
 
@@ -159,7 +166,7 @@ def _touched(
     open_still = [window for window in known if window[1] > since]
     if not open_still or not fresh:
         return [], bool(known and fresh)
-    times, strangers = lake.touched(home, model, fresh, open_still[0][0], open_still[-1][1])
+    times, strangers = news.touched(home, model, fresh, open_still[0][0], open_still[-1][1], near=near)
     minute = timedelta(minutes=1)
     return [
         (start, end) for start, end in open_still if any(start < at + minute and at < end for at in times)
@@ -182,7 +189,7 @@ def _tell_too_late(
     home: Home, database: Database, model: str, fresh: set[str], since: datetime, *, now: datetime
 ) -> None:
     """Record outcomes for predictions that are no longer judged again."""
-    count = lake.too_late(home, model, fresh, since)
+    count = news.too_late(home, model, fresh, since)
     if not count:
         return
     with database.write() as tx:

@@ -7,27 +7,23 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from flyball.errors import FlyballError
 from flyball.loop import heartbeat
+from flyball.loop.leading import Beats, leading, say
 from flyball.loop.projecting import following
 from flyball.loop.site import Site, open_site
 from flyball.loop.tick import tick
-from flyball.pipeline.owner import is_alive, this_process
 from flyball.project.load import load_project
 from flyball.registry.projects import projects
 from flyball.serving.parent import watch_parent
 from flyball.serving.signals import told_to_end
 from flyball.store import Database, Home, open_database, utcnow
-from flyball.store.lease import hold, holder_of, let_go
+from flyball.store.waiting import when_there
 
-LEASE = "loop"
 BEAT_S = 10.0
-#: a leader that stops renewing for this long is replaced; longer than a beat, renewed by a thread while a run goes on.
-LEASE_S = 60.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,55 +34,33 @@ def main(arguments: list[str] | None = None) -> int:
     stop = threading.Event()
     watch_parent(stop.set, os.environ)
     home = Home(options.home).made()
-    database = open_database(home, os.environ)
-    with told_to_end(stop.set), leading(database, stop), following(home, database), ExitStack() as sites:
-        opened: dict[str, Site] = {}
-        pinged: dict[str, float] = {}
+    with told_to_end(stop.set):
+        database = when_there(lambda: open_database(home, os.environ), stop, say)
+        if database is not None:
+            _lead(home, database, stop)
+    return 0
+
+
+def _lead(home: Home, database: Database, stop: threading.Event) -> None:
+    """Beat while this process leads."""
+    beats = Beats()
+    opened: dict[str, Site] = {}
+    pinged: dict[str, float] = {}
+    with leading(database, stop, beats=beats) as leads, following(home, database), ExitStack() as sites:
         while not stop.is_set():
             try:
-                found = _sites(home, database, opened, sites)
+                # Whoever stood still, or was away for a while, may find that another process leads by now.
+                found = _sites(home, database, opened, sites) if leads() else []
             except FlyballError as error:
-                _say(str(error))
+                say(str(error))
                 found = []
             for site in found:
-                _beat(site)
+                with beats.beat():
+                    _beat(site)
                 _sign_of_life(site, pinged)
                 if stop.is_set():
                     break
             stop.wait(BEAT_S)
-    return 0
-
-
-@contextmanager
-def leading(database: Database, stop: threading.Event) -> Iterator[None]:
-    """Hold the loop's lease, waiting for it first, and renew it until the block ends."""
-    holder = this_process()
-    done = threading.Event()
-
-    def renewed() -> bool:
-        was = holder_of(database, LEASE, now=utcnow())
-        if was is not None and not is_alive(was):
-            let_go(database, LEASE, was)  # killed: nobody need wait for its lease to run out
-        return hold(database, LEASE, holder, now=utcnow(), for_s=LEASE_S)
-
-    def keep() -> None:
-        while not done.wait(LEASE_S / 4):
-            try:
-                renewed()
-            except FlyballError as error:  # a server that is away for a while; without it nobody else can lead either
-                _say(f"lease: {error}")
-        database.close()  # this thread's connection
-
-    while not stop.is_set() and not renewed():
-        stop.wait(1.0)
-    keeper = threading.Thread(target=keep, name="lease", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        done.set()
-        keeper.join()
-        let_go(database, LEASE, holder)
 
 
 def _sites(home: Home, database: Database, opened: dict[str, Site], stack: ExitStack) -> list[Site]:
@@ -96,9 +70,9 @@ def _sites(home: Home, database: Database, opened: dict[str, Site], stack: ExitS
             continue
         try:
             project = load_project(directory)
-            opened[name] = stack.enter_context(open_site(project, home, database, _say))
+            opened[name] = stack.enter_context(open_site(project, home, database, say))
         except FlyballError as error:
-            _say(f"{name}: {error}")
+            say(f"{name}: {error}")
     return list(opened.values())
 
 
@@ -106,9 +80,9 @@ def _beat(site: Site) -> None:
     try:
         tick(site, now=utcnow(), aliases=False)  # `following` does that
     except FlyballError as error:
-        _say(f"{site.model}: {error}")
+        say(f"{site.model}: {error}")
     except Exception as error:  # noqa: BLE001  # one project's trouble must not end the others' loop
-        _say(f"{site.model}: unexpected {type(error).__name__}: {error}")
+        say(f"{site.model}: unexpected {type(error).__name__}: {error}")
 
 
 def _sign_of_life(site: Site, pinged: dict[str, float]) -> None:
@@ -117,10 +91,6 @@ def _sign_of_life(site: Site, pinged: dict[str, float]) -> None:
     if variable is not None and heartbeat.due(pinged.get(site.model), now_s):
         pinged[site.model] = now_s
         heartbeat.ping(variable)
-
-
-def _say(line: str) -> None:
-    print(f"{utcnow():%Y-%m-%d %H:%M:%S} {line}", file=sys.stderr, flush=True)  # noqa: T201  # the process's log
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from flyball.errors import FlyballError, Unavailable
+from flyball.loop.leading import LEASE
 from flyball.loop.site import tracking_uri
 from flyball.pipeline.artifact import load
 from flyball.pipeline.owner import is_alive, this_process
@@ -33,8 +34,6 @@ TRANSITIONS = ("chosen", "projected")
 #: of the loop's own delivery; a person waits less long.
 TIMEOUT_S = 60.0
 PATIENCE_S = 20.0
-#: the loop's lease (`loop.process.LEASE`; importing that module loads the whole loop).
-LOOP = "loop"
 
 #: how often the loop looks whether something has moved; and tries again what MLflow could not be told.
 LOOK_S = 0.5
@@ -58,7 +57,7 @@ def waiting(database: Database, model: str) -> list[Event]:
 
 def loop_runs(database: Database) -> bool:
     """Whether a loop leads and lives: it delivers what waits within a second, or after the run it is in."""
-    holder = holder_of(database, LOOP, now=utcnow())
+    holder = holder_of(database, LEASE, now=utcnow())
     return holder is not None and is_alive(holder)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from flyball.errors import NotFound, Unavailable
-from flyball.journal import lake
 from flyball.monitor import streams
+from flyball.monitor.answered import Answered, told_of
 from flyball.monitor.concept import JUDGES, Concept, Grounds, with_changes
 from flyball.monitor.estimators import Estimator, estimator_of
 from flyball.monitor.measured import (
@@ -19,14 +19,12 @@ from flyball.monitor.measured import (
     foretold_gap,
     measure_outcome,
     measure_without_labels,
-    with_missing_as_zero,
 )
 from flyball.monitor.performance import PerformanceVerdict, estimate_json, judge_performance
 from flyball.monitor.question import Question, due_at
 from flyball.monitor.recent import MOST_ROWS, STREAM, Stretch, followed, stretch_of
 from flyball.monitor.windows import Window, window_name
 from flyball.monitor.written import evidence_of, write_performance
-from flyball.project.records import OutcomeSettings
 from flyball.registry.versions import version as registered
 from flyball.stats.estimate import Estimate
 from flyball.stats.estimated import BLIND
@@ -37,14 +35,14 @@ EARLIER_DAYS = 60
 
 
 def watch_performance(
-    database: Database, home: Home, question: Question, *, window: Window, known_by: datetime, recorded_at: datetime
+    database: Database, home: Home, question: Question, rows: Answered, *, recorded_at: datetime
 ) -> PerformanceVerdict:
-    """Judge the window by the outcomes known by `known_by`; metrics and window are written, and a decision where it is below,
+    """Judge a window by the outcomes that were known; metrics and window are written, and a decision where it is below,
     where what the model learnt holds no more, or where a mature verdict was taken back.
 
     A later call with more outcomes replaces metrics and window; with the same ones it changes nothing.
     """
-    scored, too_late = _scored(home, question, question.label, window, known_by)
+    window, known_by, scored = rows.window, rows.known_by, rows.told[question.label.name]
     mature = due_at(question, question.label, window) <= known_by
     answered = sorted(set(scored["version"].to_pylist()))
     verdict = judge_performance(
@@ -68,10 +66,10 @@ def watch_performance(
     )
     estimated = stands.get(verdict.version or 0) if stands else _own(guessed, verdict.version, question.primary)
     verdict = replace(verdict, estimated=estimated)
-    business = _business(home, question, window, known_by) if scored.num_rows else []
+    business = _business(question, rows)
     own = estimators.get(verdict.version) if verdict.version is not None else None
     evidence = evidence_of(question, verdict, known_by) | {
-        "too_late": too_late,
+        "too_late": rows.too_late,
         "estimate": own if isinstance(own, str) else BLIND,
         "stream": stream,
         "gap": estimate_json(foretold_gap(scored, verdict.version) if question.task == "binary" else None),
@@ -82,45 +80,18 @@ def watch_performance(
     return verdict
 
 
-def _scored(
-    home: Home, question: Question, outcome: OutcomeSettings, window: Window, known_by: datetime
-) -> tuple[pa.Table, int]:
-    """The window's predictions with one outcome, each once; and how many outcomes came after their own window."""
-    positive = question.positive if outcome.kind == "label" else None
-
-    def read(window_s: float | None) -> pa.Table:
-        return lake.scored(
-            home,
-            question.model,
-            *window,
-            name=outcome.name,
-            known_by=known_by,
-            positive=positive,
-            window_s=window_s,
-        )
-
-    scored = read(outcome.window_s)
-    if outcome.window_s is None:
-        return scored, 0
-    too_late = scored["label_at"].null_count - read(None)["label_at"].null_count
-    if outcome.missing == "0":
-        scored = with_missing_as_zero(scored, window_s=outcome.window_s, known_by=known_by)
-    return scored, too_late
-
-
-def _business(home: Home, question: Question, window: Window, known_by: datetime) -> list[Measured]:
+def _business(question: Question, rows: Answered) -> list[Measured]:
     """The other declared outcomes, each with its own window and meaning of silence."""
     found: list[Measured] = []
     for outcome in question.outcomes:
         if outcome.kind != "label":
-            told, _ = _scored(home, question, outcome, window, known_by)
             found += measure_outcome(
-                told,
+                rows.told[outcome.name],
                 outcome.name,
                 binary=outcome.kind == "binary",
                 confidence=question.confidence,
                 slices=question.slices,
-                mature=due_at(question, outcome, window) <= known_by,
+                mature=due_at(question, outcome, rows.window) <= rows.known_by,
             )
     return found
 
@@ -188,7 +159,7 @@ def _stretch(home: Home, question: Question, scored: pa.Table, window: Window, k
     fresh = stretch_of(scored, window, question.task, question.classes)
 
     def read(start: datetime, end: datetime) -> Stretch:
-        rows, _ = _scored(home, question, question.label, (start, end), known_by)
+        rows = told_of(home, question, question.label, (start, end), known_by)
         return stretch_of(rows, (start, end), question.task, question.classes)
 
     found = followed(_KEPT.pop((home.path, question), None), fresh, read)

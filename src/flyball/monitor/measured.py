@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from flyball.monitor.estimators import Estimator, estimate_without_labels
 from flyball.registry.slices import cut
+from flyball.stats.answers import answers_of
 from flyball.stats.estimate import Estimate
-from flyball.stats.intervals import estimate
+from flyball.stats.intervals import estimate_of
 from flyball.stats.means import mean_of
 from flyball.stats.names import METRIC_NAMES
 
@@ -85,8 +86,9 @@ def measure_labels(
         y, score = labelled(rows, task, classes)
         if len(y) < MIN_LABELS:
             continue
+        answers = answers_of(task, y, score)
         for name in computable(task):
-            value = estimate(name, task, y, score, confidence=confidence)
+            value = estimate_of(name, answers, confidence=confidence)
             found.append(_measured(version, variant, part, "label", name, value, rows.num_rows, mature))
     return tuple(found)
 

@@ -86,7 +86,7 @@ class Answering:
                 Answered(
                     served,
                     asked.columns,
-                    [Request(ids, asked.keys, timestamp, received_at, asked_by, asked.text)],
+                    [Request(ids, asked.keys, timestamp, received_at, asked_by)],
                     len(ids),
                 )
             )

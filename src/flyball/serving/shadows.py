@@ -35,15 +35,16 @@ LAG_S = 0.005
 
 
 class Request(NamedTuple):
-    """What a shadow's line says of a request, besides the shadow's answer."""
+    """What a shadow's line says of a request, besides the shadow's answer.
+
+    Not the rows: they stand in the live answer's line, which has the same ids.
+    """
 
     ids: list[str]
     keys: list[str] | None
     timestamp: str | list[str]
     received_at: str
     request_id: str
-    #: the rows as the journal may keep them (`protocols.native.Asked.text`).
-    text: bytes | None
 
 
 class Answered(NamedTuple):
@@ -174,8 +175,8 @@ class Shadows:
 def _lines(answered: Answered, number: int, found: Prediction, seconds: float) -> list[bytes]:
     """One for each request."""
     served, latency_ms = answered.served, seconds * 1000
-    singles = not served.multiclass and all(item.text is not None and len(item.ids) == 1 for item in answered.requests)
-    if not (singles and served.verbatim and np.isfinite(found.score).all()):
+    singles = not served.multiclass and all(len(item.ids) == 1 for item in answered.requests)
+    if not (singles and np.isfinite(found.score).all()):
         return list(_careful_lines(answered, number, found, latency_ms))
     opening = opening_of_one(**_version(served, number))
     return [
@@ -185,7 +186,7 @@ def _lines(answered: Answered, number: int, found: Prediction, seconds: float) -
             id=item.ids[0],
             timestamp=item.timestamp if type(item.timestamp) is str else item.timestamp[0],
             key=item.keys,
-            inputs=item.text or b"",
+            inputs=None,
             score=repr(score).encode(),
         )
         for item, score in zip(answered.requests, found.score.tolist(), strict=True)
@@ -193,24 +194,18 @@ def _lines(answered: Answered, number: int, found: Prediction, seconds: float) -
 
 
 def _careful_lines(answered: Answered, number: int, found: Prediction, latency_ms: float) -> Iterator[bytes]:
-    """Of any number of rows, and where the journal does not keep them as they were asked."""
-    served, start = answered.served, 0
-    table = as_table(served.engine.contract.layout, answered.columns)
+    """Of any number of rows, of any task, and with scores that are no numbers."""
     sizes = [len(item.ids) for item in answered.requests]
     for item, part in zip(answered.requests, apart(found, sizes), strict=True):
-        text = item.text if served.verbatim else None
-        rows = rows_of(table, start, start + len(item.ids))
-        start += len(item.ids)
         yield encode_predictions(
-            **_version(served, number),
+            **_version(answered.served, number),
             request_id=item.request_id,
             ids=item.ids,
             timestamp=item.timestamp,
             received_at=item.received_at,
             latency_ms=latency_ms,
             key=item.keys,
-            features=served.kept(rows) if text is None else {},
-            inputs=text,
+            features={},
             prediction=part.prediction,
             score=part.score,
         )

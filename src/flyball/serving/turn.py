@@ -187,9 +187,7 @@ class Turn:
 
     def _shadow(self, served: Served, usual: Sequence[_Usual], moment: _Moment) -> None:
         assert served.rows is not None
-        requests = [
-            Request([item.id], item.keys, item.timestamp, moment.stamp, item.asked_by, item.text) for item in usual
-        ]
+        requests = [Request([item.id], item.keys, item.timestamp, moment.stamp, item.asked_by) for item in usual]
         table = served.rows.table([item.record for item in usual])
         self._shadows.put(Answered(served, table, requests, len(usual)))
 

@@ -17,7 +17,7 @@ from scipy.special import ndtri
 from flyball.stats.answers import THRESHOLD, Floats
 from flyball.stats.calibrated import RESAMPLES, Calibration, chance
 from flyball.stats.estimate import Estimate
-from flyball.stats.metrics import CLIP, compute
+from flyball.stats.metrics import CLIP
 
 #: rows that an estimate is made of at most, evenly taken.
 MOST_ROWS = 50_000
@@ -35,7 +35,7 @@ def estimate_binary(
     times, and the calibration's own error; not that rows of one day move together. `ece` is left out: calibration is
     what is assumed.
     """
-    s = _taken(np.asarray(score, dtype=np.float64))
+    s = np.sort(_taken(np.asarray(score, dtype=np.float64)))  # once: what ranks rows finds them ranked
     if not len(s):
         return {}
     p = chance(calibration, s)
@@ -44,8 +44,9 @@ def estimate_binary(
     drawn: dict[str, list[float]] = {name: [] for name in values}
     for number in range(RESAMPLES):
         y = (random.random(len(s)) < chance(calibration, s, number)).astype(np.float64)
-        for name in values:
-            drawn[name].append(compute(name, "binary", y, s))
+        # Labels are chances of 0 and 1.
+        for name, metric in _EXPECTED.items():
+            drawn[name].append(metric(y, s))
     return {name: _around(value, np.asarray(drawn[name]), len(s), confidence) for name, value in values.items()}
 
 

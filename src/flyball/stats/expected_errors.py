@@ -99,15 +99,25 @@ def expected(model: ErrorModel, inputs: Floats) -> Floats:
     """Absolute and squared error to be expected of each row, shape (n, 2)."""
     total = np.zeros((len(inputs), 2))
     for tree in model.trees:
-        node = np.zeros(len(inputs), dtype=np.int64)
-        rows = np.flatnonzero(tree.column[node] >= 0)
-        while len(rows):
-            at = node[rows]
-            low = inputs[rows, tree.column[at]] <= tree.threshold[at]
-            node[rows] = np.where(low, tree.left[at], tree.right[at])
-            rows = rows[tree.column[node[rows]] >= 0]
-        total += tree.value[node]
+        total += tree.value[_leaves(tree, inputs)]
     return total / max(len(model.trees), 1)
+
+
+def _means(model: ErrorModel, inputs: Floats) -> Floats:
+    """What each tree makes of the rows' mean errors, shape (trees, 2)."""
+    return np.stack([tree.value[_leaves(tree, inputs)].mean(axis=0) for tree in model.trees])
+
+
+def _leaves(tree: Tree, inputs: Floats) -> Ints:
+    """The leaf each row comes to, shape (n,)."""
+    node = np.zeros(len(inputs), dtype=np.int64)
+    rows = np.flatnonzero(tree.column[node] >= 0)
+    while len(rows):
+        at = node[rows]
+        low = inputs[rows, tree.column[at]] <= tree.threshold[at]
+        node[rows] = np.where(low, tree.left[at], tree.right[at])
+        rows = rows[tree.column[node[rows]] >= 0]
+    return node
 
 
 def estimate_regression(
@@ -115,13 +125,20 @@ def estimate_regression(
 ) -> dict[str, Estimate]:
     """`mae` and `rmse` to be expected of n unlabelled rows; empty without rows. `r2` asks for the target's own spread.
 
-    The interval is where the metric of these rows should lie: their errors' chance, and that of the held-out rows.
+    The interval is where the metric of these rows should lie: their errors' chance, and that of the held-out rows, as the
+    trees differ that were each grown on a bootstrap of them (Efron 1979, doi:10.1214/aos/1176344552). Where errors are
+    larger they differ by more, too: their spread goes as the squared error.
     """
     if not rows:
         return {}
-    means = expected(model, design(model, columns, rows)).mean(axis=0)
-    z = float(ndtri((1 + confidence) / 2))
-    half = [z * np.sqrt(spread * (1 / rows + 1 / model.rows)) for spread in model.spread]
+    found = _means(model, design(model, columns, rows))
+    means = found.mean(axis=0)
+    between = found.var(axis=0, ddof=1) if len(found) > 1 else np.zeros(2)
+    usual = np.mean([tree.value[0, 1] for tree in model.trees])
+    larger = float(means[1] / usual) if usual > 0 else 1.0
+    spread = np.asarray(model.spread) * (larger, larger**2)
+    noise = spread / rows + np.maximum(between, spread / model.rows)
+    half = float(ndtri((1 + confidence) / 2)) * np.sqrt(noise)
     low, high = np.maximum(means - half, 0), means + half
     return {
         "mae": Estimate(value=float(means[0]), low=float(low[0]), high=float(high[0]), rows=rows),

@@ -14,7 +14,7 @@ from flyball.dashboard import reads, view
 from flyball.dashboard.traffic import traffic
 from flyball.errors import NotFound
 from flyball.journal.layout import PREDICTIONS, partition
-from flyball.loop.process import LEASE, LEASE_S
+from flyball.loop.leading import LEASE, LEASE_S
 from flyball.registry.decisions import decide
 from flyball.registry.live import current, deploy
 from flyball.registry.projects import add_project

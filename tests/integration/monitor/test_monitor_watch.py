@@ -14,6 +14,7 @@ from flyball.errors import Mistake
 from flyball.journal.carry import carry
 from flyball.journal.line import encode_outcomes, encode_predictions
 from flyball.journal.segment import Segment
+from flyball.monitor.answered import answered
 from flyball.monitor.labelled import watch_performance
 from flyball.monitor.question import Question
 from flyball.monitor.watch import watch_drift
@@ -100,8 +101,9 @@ class Site:
 
     def performance(self, **changes: Any) -> Any:
         question = Question(model="flights", task="binary", confidence=0.95, rule=parse_rule("auc < 0.70"))
-        values = {"window": WINDOW, "known_by": LATER, "recorded_at": LATER}
-        return watch_performance(self.database, self.home, question, **{**values, **changes})
+        values = {"window": WINDOW, "known_by": LATER, "recorded_at": LATER, **changes}
+        (rows,) = answered(self.home, question, [values["window"]], values["known_by"])
+        return watch_performance(self.database, self.home, question, rows, recorded_at=values["recorded_at"])
 
     def written(self) -> list[tuple[Any, ...]]:
         """Every row of the tables the monitor writes."""
