@@ -32,6 +32,7 @@ from flyball.demo.stage import MODEL
 from flyball.engine.bundle import verify_bundle
 from flyball.errors import FlyballError, Unavailable
 from flyball.journal import lake
+from flyball.loop.process import BEAT_S
 from flyball.project.load import load_project
 from flyball.registry.versions import versions
 from flyball.store import Home, moment, open_database
@@ -274,8 +275,11 @@ def settle(life: Life) -> None:
     tell(life, DAYS - 1)
     assert life.waiting == []
     database = open_database(life.home, life.environ)
+    #: what was told and decided last, and since when there is peace with it: a beat may come between, and move a rollout.
+    newest, since = (0, 0), time.monotonic()
 
     def at_peace() -> bool:
+        nonlocal newest, since
         time.sleep(1.0)  # looking costs the loop time
         open_work = database.all(
             "SELECT 1 FROM run WHERE status = 'running' UNION ALL SELECT 1 FROM outbox WHERE done_at IS NULL"
@@ -284,7 +288,12 @@ def settle(life: Life) -> None:
         judged = database.one("SELECT max(ends) AS ends FROM \"window\" WHERE kind = 'drift'")
         assert judged is not None
         done = judged["ends"] is not None and judged["ends"] >= f"{life.world.days[-1]:%Y-%m-%d}"
-        return done and not open_work and carried(life)
+        ids = database.one("SELECT (SELECT max(id) FROM outbox) AS told, (SELECT max(id) FROM decision) AS decided")
+        assert ids is not None
+        found = (ids["told"], ids["decided"])
+        if found != newest or not (done and not open_work and carried(life)):
+            newest, since = found, time.monotonic()
+        return time.monotonic() - since > 2 * BEAT_S
 
     until(at_peace, "the loop to have done all there is to do", 240)
     database.close()
