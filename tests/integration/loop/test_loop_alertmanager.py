@@ -20,6 +20,7 @@ from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.telling import deliver_pending
 from flyball.store import utcnow
 from tests.integration.listener import OK, Listener, listening
+from tests.integration.loop.test_loop_delivering_killed import SETTINGS as WEBHOOK
 from tests.integration.loop.test_loop_delivering_killed import opened
 
 pytestmark = pytest.mark.slow
@@ -27,20 +28,7 @@ pytestmark = pytest.mark.slow
 #: as Debian's package calls it, and as its makers do.
 ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 
-SETTINGS = """
-[model]
-name = "late"
-task = "binary"
-adopted = true
-target = "y"
-
-[alerts]
-routes = { critical = ["ops"] }
-
-[alerts.channels.ops]
-kind = "alertmanager"
-url_env = "ALERTMANAGER_TEST_URL"
-"""
+SETTINGS = WEBHOOK.replace('"webhook"', '"alertmanager"').replace("KILLED_TEST_URL", "ALERTMANAGER_TEST_URL")
 CONFIG = """
 route: {receiver: hook, group_by: [alertname, model], group_wait: 1s, group_interval: 1s, repeat_interval: 1h}
 receivers: [{name: hook, webhook_configs: [{url: "HOOK", send_resolved: true}]}]
