@@ -17,11 +17,13 @@ from flyball.loop.site import open_site
 from flyball.pipeline.runs import steps_of
 from flyball.project.create import create_project
 from flyball.project.load import load_project
-from flyball.registry import live
+from flyball.registry import audit, live
 from flyball.registry.versions import find, listed, register, version, versions
 from flyball.store import Database, Home, open_database
 
 VERSIONS = 1_000
+#: of the audit.
+ENTRIES = 100_000
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 MODEL = "churn"
 
@@ -39,7 +41,9 @@ def report() -> Iterator[tuple[str, float]]:
         yield from registering(project, home, database)
         fill(database)
         yield from reading(database)
+        audited(database)
         database.close()
+        yield f"flyball audit verify of {ENTRIES:,} (command)", command(project, ["audit", "verify"])
         for words in (["versions", MODEL], ["show", f"{MODEL}@500"], ["at", MODEL, "now"]):
             yield f"flyball {' '.join(words)} (command)", command(project, words)
 
@@ -90,6 +94,15 @@ def reading(database: Database) -> Iterator[tuple[str, float]]:
             case()
             spent.append(time.process_time() - began)
         yield name, min(spent)
+
+
+def audited(database: Database) -> None:
+    """Up to ENTRIES of what a person did, each with a decision that keeps the chain's head."""
+    with database.write() as tx:
+        for number in range(ENTRIES - 1):
+            audit.record(
+                tx, at=NOW, who="ada", act="freeze", model=MODEL, was=None, becomes=str(number), why="to be many"
+            )
 
 
 def command(project: Path, words: Sequence[str]) -> float:

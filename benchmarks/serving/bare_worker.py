@@ -28,6 +28,7 @@ class Nowhere(Segment):
 def main(argv: Sequence[str]) -> None:
     _replace(journals, "Segment", Nowhere)
     _replace(answering, "encode_predictions", _nothing)
+    _replace(turn, "about_one", _nothing)
     _replace(turn, "encode_one", _nothing)
     _replace(served, "_kept", lambda *_: _nothing)
     _replace(metrics.Counts, "answered", _nothing)

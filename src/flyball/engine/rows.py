@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from types import NoneType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from flyball.engine.contract import Layout
     from flyball.engine.session import Engine
 
 #: rows that are answered by one call.
@@ -31,6 +32,24 @@ _NUMBER: frozenset[type] = frozenset({float, int})
 _NULLABLE: frozenset[type] = _NUMBER | {NoneType}
 _TEXT: frozenset[type] = frozenset({str})
 _FLOAT_BYTES = 4
+
+
+class Packed(NamedTuple):
+    """Rows that wait: cheap to make and to keep, and a table only when `unpacked`."""
+
+    #: float32, row by row.
+    numbers: bytes
+    #: of each row; empty where the layout has no categories.
+    texts: list[tuple[str, ...]]
+
+
+def unpacked(layout: Layout, parts: Sequence[Packed]) -> Table:
+    """All rows of the parts, in order."""
+    buffer = bytearray().join([part.numbers for part in parts])
+    numbers = np.frombuffer(buffer, dtype=np.float32).reshape(-1, len(layout.numbers))
+    if layout.categories:
+        return Table(layout, numbers, np.array([texts for part in parts for texts in part.texts], dtype=np.object_))
+    return Table(layout, numbers, np.empty((len(numbers), 0), dtype=np.object_))
 
 
 def few_rows(engine: Engine) -> Rows | None:
@@ -47,6 +66,7 @@ class Rows:
     __slots__ = (
         *("_answers", "_at", "_bindings", "_classes", "_count", "_inputs", "_integers", "_layout", "_nullable"),
         *("_numbers", "_of_categories", "_of_numbers", "_out", "_pack", "_packed", "_row_bytes", "_session", "_texts"),
+        "_texts_scored",
         *("_width", "longest_text"),
     )
 
@@ -67,6 +87,7 @@ class Rows:
         #: of the records put since the last call: how many, and their categories.
         self._count = 0
         self._texts: list[tuple[str, ...]] = []
+        self._texts_scored: list[tuple[str, ...]] = []
         self._session = engine.session
         self._inputs = engine.inputs
         self._classes = max(len(contract.classes), 1)
@@ -105,6 +126,7 @@ class Rows:
         rows, self._count = self._count, 0
         if self._layout.categories:
             texts, self._texts = self._texts, []
+            self._texts_scored = texts
             feeds: dict[str, npt.NDArray[Any]] = {CATEGORIES: np.array(texts, dtype=np.object_)}
             if NUMBERS in self._inputs:
                 feeds[NUMBERS] = self._numbers[:rows]
@@ -113,13 +135,9 @@ class Rows:
         self._session.run_with_iobinding(self._bindings.get(rows) or self._bound(rows))
         return cast("list[float]", self._answers[self._at : rows * self._classes : self._classes].tolist())
 
-    def table(self, records: Sequence[Any]) -> Table:
-        """A copy of the records that were scored last; to be called before the next `put`."""
-        categories = np.empty((len(records), len(self._layout.categories)), dtype=np.object_)
-        if self._layout.categories:
-            for row, record in enumerate(records):
-                categories[row] = self._of_categories(record)
-        return Table(self._layout, self._numbers[: len(records)].copy(), categories)
+    def packed(self, rows: int) -> Packed:
+        """A copy of the `rows` records that were scored last; to be called before the next `put`."""
+        return Packed(bytes(self._packed[: rows * self._row_bytes]), self._texts_scored)
 
     def _may_lack(self, numbers: tuple[Any, ...]) -> bool:
         return all(may for value, may in zip(numbers, self._nullable, strict=True) if value is None)

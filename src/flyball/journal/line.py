@@ -74,36 +74,59 @@ def encode_predictions(
     )
 
 
-def opening_of_one(*, model: str, version: int, variant: str, role: Role, source: Source, generation: int) -> bytes:
+def opening_of(*, model: str, version: int, variant: str, role: Role, source: Source, generation: int) -> bytes:
     """What the lines of a version have in common, for `opening_at`."""
     fixed = {"v": PROTOCOL, "kind": "predictions", "model": model, "version": version, "variant": variant}
     return orjson.dumps({**fixed, "role": role, "source": source, "generation": generation})[:-1]
 
 
-def opening_at(opening: bytes, *, received_at: str, latency_ms: float) -> bytes:
-    """What the lines of a version have in common that were answered together, for `encode_one`."""
-    return opening + f',"received_at":"{received_at}","latency_ms":{latency_ms:.4f}'.encode()
+def opening_at(opening: bytes, latency_ms: float) -> bytes:
+    """What the lines have in common of requests that a version answered together, for `encode_one` and `encode_answer`."""
+    return b'%b,"latency_ms":%.4f' % (opening, latency_ms)
 
 
-def encode_one(
-    opening: bytes,
+def about_one(
     *,
     request_id: str,
     id: str,  # noqa: A002 - the field's name
     timestamp: str,
+    received_at: str,
     key: Sequence[str | None] | None,
-    inputs: bytes | None,
-    score: bytes,
 ) -> bytes:
+    """What the lines of a request of one row have in common, whichever version answers. Ids and stamps need no escapes."""
+    said = f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","received_at":"{received_at}","key":'
+    return said.encode() + (b"null" if key is None else orjson.dumps(key))
+
+
+def about(
+    *,
+    request_id: str,
+    ids: Sequence[str],
+    timestamp: str | Sequence[str],
+    received_at: str,
+    key: Sequence[str | None] | None,
+) -> bytes:
+    """`about_one` for any number of rows."""
+    said = {"request_id": request_id, "ids": ids, "timestamp": timestamp, "received_at": received_at, "key": key}
+    return b"," + orjson.dumps(said, _listed)[1:-1]
+
+
+def encode_one(opening: bytes, said: bytes, *, inputs: bytes, score: bytes) -> bytes:
     """`encode_predictions` for one row as it was asked, a binary or regression model's: a fraction of the time.
 
-    `opening` of `opening_at`; `inputs` as in `encode_predictions`, None: no features; `score` is a JSON number, and the
-    prediction too; request id, id and stamps need no escapes.
+    `opening` of `opening_at`, `said` of `about_one`; `score` is a JSON number, and the prediction too.
     """
-    said = f',"request_id":"{request_id}","ids":["{id}"],"timestamp":"{timestamp}","key":'.encode()
-    keys = b"null" if key is None else orjson.dumps(key)
-    rows = b'"features":{}' if inputs is None else b'"inputs":' + inputs
-    return b'%b%b%b,%b,"prediction":[%b],"score":[%b]}\n' % (opening, said, keys, rows, score, score)
+    return b'%b%b,"inputs":%b,"prediction":[%b],"score":[%b]}\n' % (opening, said, inputs, score, score)
+
+
+def encode_answer(opening: bytes, said: bytes, *, prediction: bytes, score: bytes) -> bytes:
+    """A line without features: of a version that answered what another's line holds already. Lists, in JSON."""
+    return b'%b%b,"features":{},"prediction":%b,"score":%b}\n' % (opening, said, prediction, score)
+
+
+def encode_values(values: npt.NDArray[Any]) -> bytes:
+    """Predictions or scores as a JSON list; NaN and infinity become null."""
+    return orjson.dumps(values, _listed, orjson.OPT_SERIALIZE_NUMPY)
 
 
 def encode_outcomes(*, model: str, received_at: str, outcomes: Sequence[Mapping[str, Any]]) -> bytes:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flyball.journal.line import encode_predictions
+from flyball.journal.line import about, encode_predictions
 from flyball.serving.protocols.native import Asked, decode, encode
 from flyball.serving.requests import Arrivals, Headers, item_ids
 from flyball.serving.sampling import sampled
 from flyball.serving.served import LIVE, Served
-from flyball.serving.shadows import Answered, Request, Shadows
+from flyball.serving.shadows import Answered, Shadows
 
 if TYPE_CHECKING:
     from flyball.engine.contract import Prediction
@@ -82,12 +82,6 @@ class Answering:
         served.counts.answered(rows, time.perf_counter() - started, fate, rows - asked.rows)
         if served.shadows:
             # Scored by a task of its own, which comes to run when the answer has left.
-            self._shadows.put(
-                Answered(
-                    served,
-                    asked.columns,
-                    [Request(ids, asked.keys, timestamp, received_at, asked_by)],
-                    len(ids),
-                )
-            )
+            about_it = about(request_id=asked_by, ids=ids, timestamp=timestamp, received_at=received_at, key=asked.keys)
+            self._shadows.put(Answered(served, asked.columns, [about_it], [len(ids)], len(ids)))
         return answer

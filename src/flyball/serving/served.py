@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flyball.engine.contract import Columns
 from flyball.engine.native import NativeEngine
 from flyball.engine.rows import few_rows
-from flyball.journal.line import apply_policy, opening_of_one
+from flyball.journal.line import apply_policy, opening_of
 from flyball.serving.answer import JSON, lines, own_lines, status_line
 from flyball.serving.batching import Gathering
 from flyball.serving.protocols.native import answer_head, features_json
@@ -74,7 +74,7 @@ class Served:
         #: for requests of one row, where the journal keeps them as they are.
         ordinary = not changes and self.sample >= 1.0 and self.gathering is None
         self.rows = few_rows(self.engine) if ordinary else None
-        self.journal_opening = opening_of_one(
+        self.journal_opening = opening_of(
             model=self.model, version=self.version, variant=LIVE, role="live", source="http", generation=self.generation
         )
         #: (version, engine) of each shadow.

@@ -6,20 +6,19 @@ import asyncio
 import time
 from collections import deque
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from flyball.engine.contract import rows_of
+from flyball.engine.rows import Packed, unpacked
 from flyball.engine.session import as_table
-from flyball.journal.line import encode_one, encode_predictions, opening_at, opening_of_one
+from flyball.journal.line import encode_answer, encode_values, opening_at, opening_of
 from flyball.serving.batching import apart, merged
 from flyball.serving.served import SHADOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flyball.engine.contract import Columns, Prediction
+    from flyball.engine.contract import Columns, Prediction, Table
     from flyball.engine.session import Engine
     from flyball.serving.metrics import Metrics
     from flyball.serving.served import Served
@@ -32,19 +31,8 @@ MAX_WAITING_ROWS = 64 * 1024
 INLINE_ROWS = 128
 #: shadows follow so long after an answer: by then others have come, and what a batch costs is shared by more.
 LAG_S = 0.005
-
-
-class Request(NamedTuple):
-    """What a shadow's line says of a request, besides the shadow's answer.
-
-    Not the rows: they stand in the live answer's line, which has the same ids.
-    """
-
-    ids: list[str]
-    keys: list[str] | None
-    timestamp: str | list[str]
-    received_at: str
-    request_id: str
+#: JSON has no infinity and no NaN.
+_HUGE = float("inf")
 
 
 class Answered(NamedTuple):
@@ -52,8 +40,12 @@ class Answered(NamedTuple):
 
     served: Served
     #: the rows of all requests, in their order.
-    columns: Columns
-    requests: Sequence[Request]
+    columns: Columns | Packed
+    #: what a line says of each request, besides the answer: `journal.line.about`. Not the rows: they stand in the live
+    #: answer's line, which has the same ids. Bytes, because what waits by the thousand must not burden the collector.
+    about: list[bytes]
+    #: rows of each request, and of all.
+    sizes: list[int]
     rows: int
 
 
@@ -74,14 +66,14 @@ class Shadows:
         self._idle.set()
 
     def put(self, answered: Answered) -> None:
-        count = len(answered.requests)
-        full = self._rows and self._rows + answered.rows > MAX_WAITING_ROWS
+        count, rows = len(answered.about), answered.rows
+        full = self._rows and self._rows + rows > MAX_WAITING_ROWS
         if full or self._waiting + len(self._gathered) + count > MAX_WAITING:
             self._metrics.shadow("shed", count)
             return
         self._queue.append(answered)
         self._waiting += count
-        self._rows += answered.rows
+        self._rows += rows
         self._idle.clear()
         self._some.set()
 
@@ -91,14 +83,19 @@ class Shadows:
             await self._some.wait()
             await asyncio.sleep(LAG_S)
             self._some.clear()
-            while self._queue:
+            due = self._waiting
+            # What came meanwhile follows as late, unless it is enough for a batch already.
+            while self._queue and (due > 0 or self._rows >= INLINE_ROWS):
                 answered = self._next()
+                due -= len(answered.about)
                 for number, engine in answered.served.shadows:
                     if number in answered.served.gatherings:
                         self._gather(answered, number, engine)
                     else:
                         await self._score(answered, number, engine)
                 await asyncio.sleep(0)
+            if self._queue:
+                self._some.set()
             self._settle()
 
     def _next(self) -> Answered:
@@ -111,13 +108,11 @@ class Shadows:
                 break
             batch.append(self._queue.popleft())
             rows += batch[-1].rows
+        about = [said for item in batch for said in item.about]
+        sizes = [size for item in batch for size in item.sizes]
         self._rows -= rows
-        if len(batch) > 1:
-            layout = served.engine.contract.layout
-            columns = merged([as_table(layout, item.columns) for item in batch])
-            batch = [Answered(served, columns, [request for item in batch for request in item.requests], rows)]
-        self._waiting -= len(batch[0].requests)
-        return batch[0]
+        self._waiting -= len(about)
+        return Answered(served, _table(served, batch), about, sizes, rows)
 
     def _gather(self, answered: Answered, number: int, engine: Engine) -> None:
         """Score without waiting for it: requests for a native model share its calls."""
@@ -152,72 +147,65 @@ class Shadows:
 
     async def _failed(self, answered: Answered, number: int, engine: Engine) -> None:
         """Whichever request it was: the others are not to suffer for it."""
-        if len(answered.requests) == 1:
+        if len(answered.about) == 1:
             self._metrics.shadow("failed")
             return
-        start, table = 0, as_table(answered.served.engine.contract.layout, answered.columns)
-        for request in answered.requests:
-            stop = start + len(request.ids)
-            await self._score(
-                Answered(answered.served, rows_of(table, start, stop), [request], stop - start), number, engine
-            )
-            start = stop
+        start, table = 0, _table(answered.served, [answered])
+        for about, size in zip(answered.about, answered.sizes, strict=True):
+            one = Answered(answered.served, rows_of(table, start, start + size), [about], [size], size)
+            await self._score(one, number, engine)
+            start += size
 
     async def _predicted(self, answered: Answered, number: int, engine: Engine) -> Prediction:
+        table = _table(answered.served, [answered])
         if (gathering := answered.served.gatherings.get(number)) is not None:
-            return await gathering.predict(answered.columns)
-        if answered.rows <= INLINE_ROWS:
-            return engine.predict(answered.columns)
+            return await gathering.predict(table)
+        if table.rows <= INLINE_ROWS:
+            return engine.predict(table)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, engine.predict, answered.columns)
+        return await loop.run_in_executor(self._executor, engine.predict, table)
+
+
+def _table(served: Served, batch: Sequence[Answered]) -> Table:
+    """The rows of all of them, in order."""
+    layout = served.engine.contract.layout
+    packed = [item.columns for item in batch if isinstance(item.columns, Packed)]
+    if len(packed) == len(batch):
+        return unpacked(layout, packed)
+    return merged(
+        [
+            unpacked(layout, [item.columns]) if isinstance(item.columns, Packed) else as_table(layout, item.columns)
+            for item in batch
+        ]
+    )
 
 
 def _lines(answered: Answered, number: int, found: Prediction, seconds: float) -> list[bytes]:
     """One for each request."""
-    served, latency_ms = answered.served, seconds * 1000
-    singles = not served.multiclass and all(len(item.ids) == 1 for item in answered.requests)
-    if not (singles and np.isfinite(found.score).all()):
-        return list(_careful_lines(answered, number, found, latency_ms))
-    opening = opening_of_one(**_version(served, number))
+    served = answered.served
+    opening = opening_of(
+        model=served.model,
+        version=number,
+        variant=SHADOW,
+        role="shadow",
+        source="http",
+        generation=served.generation,
+    )
+    opening = opening_at(opening, seconds * 1000)
     return [
-        encode_one(
-            opening_at(opening, received_at=item.received_at, latency_ms=latency_ms),
-            request_id=item.request_id,
-            id=item.ids[0],
-            timestamp=item.timestamp if type(item.timestamp) is str else item.timestamp[0],
-            key=item.keys,
-            inputs=None,
-            score=repr(score).encode(),
-        )
-        for item, score in zip(answered.requests, found.score.tolist(), strict=True)
+        encode_answer(opening, about, prediction=prediction, score=score)
+        for about, (prediction, score) in zip(answered.about, _said(found, answered.sizes), strict=True)
     ]
 
 
-def _careful_lines(answered: Answered, number: int, found: Prediction, latency_ms: float) -> Iterator[bytes]:
-    """Of any number of rows, of any task, and with scores that are no numbers."""
-    sizes = [len(item.ids) for item in answered.requests]
-    for item, part in zip(answered.requests, apart(found, sizes), strict=True):
-        yield encode_predictions(
-            **_version(answered.served, number),
-            request_id=item.request_id,
-            ids=item.ids,
-            timestamp=item.timestamp,
-            received_at=item.received_at,
-            latency_ms=latency_ms,
-            key=item.keys,
-            features={},
-            prediction=part.prediction,
-            score=part.score,
-        )
-
-
-def _version(served: Served, number: int) -> dict[str, Any]:
-    """What a line says of who answered."""
-    return {
-        "model": served.model,
-        "version": number,
-        "variant": SHADOW,
-        "role": "shadow",
-        "source": "http",
-        "generation": served.generation,
-    }
+def _said(found: Prediction, sizes: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+    """Prediction and score of each request, in JSON."""
+    if found.prediction is found.score and len(sizes) == len(found.score):
+        scores = found.score.tolist()
+        if all(-_HUGE < score < _HUGE for score in scores):
+            for score in scores:
+                one = b"[%a]" % score
+                yield one, one
+            return
+    for part in apart(found, sizes):
+        yield encode_values(part.prediction), encode_values(part.score)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
 from flyball.engine.rows import MANY
-from flyball.journal.line import encode_one, opening_at
+from flyball.journal.line import about_one, encode_one, opening_at
 from flyball.serving.problem import Problem
 from flyball.serving.protocols.native import inputs_text, keys_and_times
 from flyball.serving.requests import item_ids, request_id
 from flyball.serving.served import response
-from flyball.serving.shadows import Answered, Request
+from flyball.serving.shadows import Answered
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +63,6 @@ class _Usual(NamedTuple):
     """One of a single row, understood; its row is in `Served.rows`."""
 
     small: Small
-    record: dict[str, Any]
     text: bytes
     id: str
     asked_by: str
@@ -147,7 +146,6 @@ class Turn:
         at = timestamp[0] if isinstance(timestamp, list) else timestamp
         return _Usual(
             small,
-            inputs[0],
             inputs_text(small.body, value) or orjson.dumps(inputs),
             ids[0],
             request_id(small.fields, made),
@@ -159,37 +157,35 @@ class Turn:
         """Journal, count, answer."""
         said = [repr(score).encode() for score in scores]
         latency_ms = (time.perf_counter() - moment.started) * 1000
-        opening = opening_at(served.journal_opening, received_at=moment.stamp, latency_ms=latency_ms)
-        lines = [
-            encode_one(
-                opening,
+        opening = opening_at(served.journal_opening, latency_ms)
+        about = [
+            about_one(
                 request_id=item.asked_by,
                 id=item.id,
                 timestamp=item.timestamp,
+                received_at=moment.stamp,
                 key=item.keys,
-                inputs=item.text,
-                score=score,
             )
-            for item, score in zip(usual, said, strict=True)
+            for item in usual
+        ]
+        lines = [
+            encode_one(opening, about_it, inputs=item.text, score=score)
+            for item, about_it, score in zip(usual, about, said, strict=True)
         ]
         fates = served.journal.append_all(lines, served.counts)
         # Counted before they are sent: a worker killed in between has counted one too many, never one too few.
         for fate in set(fates):
             served.counts.singles(fates.count(fate), time.perf_counter() - moment.started, fate)
         if served.shadows:
-            self._shadow(served, usual, moment)
+            assert served.rows is not None
+            rows = len(usual)
+            self._shadows.put(Answered(served, served.rows.packed(rows), about, [1] * rows, rows))
         for item, score in zip(usual, said, strict=True):
             small = item.small
             answer = b'%b[%b],"ids":["%b"]}' % (served.head, score, item.id.encode())
             close = small.connection.closes()
             content = response(served, small.fields, item.asked_by, answer, close=close, date=small.connection.date())
             small.connection.reply(content, close=close)
-
-    def _shadow(self, served: Served, usual: Sequence[_Usual], moment: _Moment) -> None:
-        assert served.rows is not None
-        requests = [Request([item.id], item.keys, item.timestamp, moment.stamp, item.asked_by) for item in usual]
-        table = served.rows.table([item.record for item in usual])
-        self._shadows.put(Answered(served, table, requests, len(usual)))
 
 
 def _served(small: Small) -> Served:

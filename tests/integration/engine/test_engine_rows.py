@@ -19,7 +19,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from flyball.engine.check import Violation, columns_from_records
 from flyball.engine.compile import classes_of, compile_model
 from flyball.engine.infer import infer_contract
-from flyball.engine.rows import MANY, Rows, few_rows
+from flyball.engine.rows import MANY, Rows, few_rows, unpacked
 from flyball.engine.session import Engine, open_engine
 
 ROWS = 400
@@ -89,13 +89,15 @@ def test_a_usual_row_has_the_same_score_either_way(of: Engine) -> None:
         assert alone(short, row) == ordinary(of, row)
 
 
-def test_the_table_of_the_row_is_the_one_that_was_scored() -> None:
+def test_the_rows_that_are_kept_are_those_that_were_scored() -> None:
     """A shadow scores the same columns, though the buffer is used for the next row meanwhile."""
     short = way(BINARY)
     first = alone(short, ROW)
-    columns = short.table([ROW])
+    kept = short.packed(1)
     assert alone(short, {**ROW, "temp": 20.0, "carrier": "DL"}) != first
-    assert BINARY.predict(columns).score.tolist() == [first]
+    last = alone(short, {**ROW, "temp": 20.0, "carrier": "DL"})
+    columns = unpacked(BINARY.contract.layout, [kept, short.packed(1)])
+    assert BINARY.predict(columns).score.tolist() == [first, last]
 
 
 @pytest.mark.parametrize(

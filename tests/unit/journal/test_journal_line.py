@@ -12,13 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.journal.line import (
+    about,
+    about_one,
     apply_policy,
+    encode_answer,
     encode_one,
     encode_outcomes,
     encode_predictions,
+    encode_values,
     hashed,
     opening_at,
-    opening_of_one,
+    opening_of,
 )
 from flyball.journal.parse import OutcomeLine, PredictionLine, parse_line
 
@@ -208,22 +212,51 @@ def test_a_hash_depends_on_the_salt_alone() -> None:
     assert [hashed(value, b"salt") for value in (None, "", float("nan"))] == [None, None, None]
 
 
+VERSION: dict[str, Any] = {
+    "model": "flights",
+    "version": 3,
+    "variant": "v3",
+    "role": "live",
+    "source": "http",
+    "generation": 7,
+}
+
+
 @pytest.mark.parametrize("key", [None, ["UA1"]])
 def test_a_line_of_one_row_reads_like_any_other(key: list[str] | None) -> None:
     """Its row stands as it was asked; the rest is what it would be."""
     fixed: dict[str, Any] = {"request_id": "r", "timestamp": AT, "key": key}
-    opening = opening_of_one(model="flights", version=3, variant="v3", role="live", source="http", generation=7)
     one = encode_one(
-        opening_at(opening, received_at=AT, latency_ms=0.25),
-        id="a",
+        opening_at(opening_of(**VERSION), 0.25),
+        about_one(id="a", received_at=AT, **fixed),
         inputs=orjson.dumps([{"distance": 0.5, "stops": 2, "wind": None, "origin": 'E"W\nR'}]),
         score=b"0.25",
-        **fixed,
     )
     columns = {"distance": [0.5], "stops": [2], "wind": [None], "origin": ['E"W\nR']}
     scores = {"prediction": [0.25], "score": [0.25]}
     assert one.count(b"\n") == 1
     assert parse_line(one) == parsed(ids=["a"], features=columns, **fixed, **scores)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "score"),
+    [([0.25, 0.5], [0.25, 0.5]), (["a", 'b"'], [0.75, 0.5]), ([0.25, float("nan")], [float("inf"), 0.5])],
+)
+def test_a_line_without_features_reads_like_any_other(prediction: list[Any], score: list[float]) -> None:
+    """Of any number of rows: what the requests have in common, and what this version answered."""
+    fixed: dict[str, Any] = {"request_id": "r", "ids": ["a", "b"], "timestamp": [AT, AT], "key": ["k", None]}
+    answers = [np.array(values, dtype=type(values[0])) for values in (prediction, score)]
+    line = encode_answer(
+        opening_at(opening_of(**VERSION), 0.25),
+        about(received_at=AT, **fixed),
+        prediction=encode_values(answers[0].astype(object) if type(prediction[0]) is str else answers[0]),
+        score=encode_values(answers[1]),
+    )
+    whole = encode_predictions(
+        **VERSION, **fixed, received_at=AT, latency_ms=0.25, features={}, prediction=prediction, score=score
+    )
+    assert line.count(b"\n") == 1
+    assert orjson.loads(line) == orjson.loads(whole)
 
 
 ROWS: Any = [{"distance": 1, "origin": "EWR"}, {"distance": 2.5, "origin": "JFK"}]
