@@ -17,8 +17,9 @@ from flyball.cli.show import progress, put, span, table
 from flyball.cli.why import render_verdict
 from flyball.dashboard.reads import model_names, require_model
 from flyball.errors import Mistake, NotFound, Refused
+from flyball.pipeline.earlier import taken_by
 from flyball.pipeline.owner import is_alive, this_process
-from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of, taken_by
+from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of
 from flyball.project.load import load_steps
 from flyball.project.records import Project
 from flyball.project.steps import StepDeclaration
@@ -148,7 +149,8 @@ def step() -> None:
 def step_run(place: Place, name: str, run_id: str) -> None:
     """Run one STEP of RUN, and first what it needs that is not done; their results lie in the run's folder."""
     from flyball.loop.site import open_site  # MLflow's address and the warm process: `--help` does without
-    from flyball.pipeline.execute import calls_of, context_of, execute
+    from flyball.pipeline.execute import context_of, execute
+    from flyball.pipeline.graph import calls_of
 
     database = open_home(place)
     found = find_run(database, run_id)

@@ -11,8 +11,10 @@ from flyball.loop.plan import REFIT
 from flyball.loop.recipe import recipe_digest
 from flyball.loop.site import Site
 from flyball.pipeline.artifact import Artifact, load
-from flyball.pipeline.execute import StepCall, context_of, execute
-from flyball.pipeline.runs import RunRecord, taken_by
+from flyball.pipeline.earlier import taken_by
+from flyball.pipeline.execute import context_of, execute
+from flyball.pipeline.graph import StepCall
+from flyball.pipeline.runs import RunRecord
 from flyball.pipeline.step import ModelNames
 from flyball.project.steps import StepDeclaration, upstream
 from flyball.registry.records import Fallback, Verdict, Version

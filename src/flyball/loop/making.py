@@ -12,7 +12,7 @@ from flyball.loop.attempt import Attempt, Release
 from flyball.loop.judging import Found
 from flyball.loop.labels import condition
 from flyball.loop.site import tracking_stores
-from flyball.pipeline.execute import StepCall
+from flyball.pipeline.graph import StepCall
 from flyball.registry import gate
 from flyball.registry.degraded import told
 from flyball.registry.records import Verdict
@@ -31,7 +31,7 @@ def by_training(attempt: Attempt) -> Release:
         attempt.steps, pipeline, model=site.model, refit=site.project.gate.refit, serving=serving, monitor=monitor
     )
     refit = plan.refit_calls(attempt.steps, pipeline, model=site.model, serving=serving, monitor=monitor)
-    ahead = refit[:-1] if site.project.gate.refit_ahead else ()
+    ahead = refit if site.project.gate.refit_ahead else ()
     made = attempt.execute((*calls, *_score_call(attempt), *ahead))
     candidate = attempt.value(made["deploy.bundle"])
     checkpoint("candidate-made")
@@ -41,7 +41,7 @@ def by_training(attempt: Attempt) -> Release:
     chosen, model_step = candidate, pipeline.model
     if verdict.passed and site.project.gate.refit:
         calls = (*calls, *refit)
-        made = attempt.execute(calls)
+        made = made if ahead else attempt.execute(calls)
         chosen = attempt.value(made["refit.deploy.bundle"])
         verdict = judging.judge_refit(attempt, verdict, chosen, attempt.value(made["refit.deploy.agree"]))
         model_step = plan.REFIT + pipeline.model

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flyball.pipeline.execute import StepCall, calls_of
+from flyball.pipeline.graph import StepCall, calls_of
 from flyball.project.records import MonitorSettings, PipelineSettings, ServingSettings
 from flyball.project.steps import StepDeclaration, upstream
 

@@ -6,28 +6,19 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
-from flyball.errors import Mistake, StepFailed
+from flyball.errors import StepFailed
 from flyball.pipeline.artifact import Artifact, is_intact
+from flyball.pipeline.earlier import last_seconds, made_before
 from flyball.pipeline.fallback import copy_result, last_good, reaching, recipes
+from flyball.pipeline.graph import StepCall, longest_ways, ordered
 from flyball.pipeline.logs import tail
-from flyball.pipeline.runs import (
-    RunRecord,
-    StepRecord,
-    made_before,
-    step_begun,
-    step_done,
-    step_failed,
-    steps_of,
-    take_over,
-)
+from flyball.pipeline.runs import RunRecord, StepRecord, step_begun, step_done, step_failed, steps_of, take_over
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.pipeline.task import Outcome, Task, read_result, write_result
 from flyball.pipeline.workers import StepWorkers
-from flyball.project.steps import OnFailure, StepDeclaration
 from flyball.store.checkpoints import Checkpoint, unwatched
 from flyball.store.clock import stamp
 from flyball.store.database import Database
@@ -45,49 +36,6 @@ TRANSITIONS = (
     "fallback-taken",  # an earlier run's result is copied in its place; not yet recorded
     "step-kept",  # found done, not run again
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepCall:
-    """One step of a run: what to call with what, and how patiently."""
-
-    name: str
-    #: a `@step` of the project's module, or `package.module:function`.
-    target: str
-    #: parameter -> name of the step whose result it takes.
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    #: which of window, params, seed, run it takes.
-    given: tuple[str, ...] = ()
-    #: parameter -> plain JSON value.
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    #: steps that must come first although their results are not taken.
-    after: tuple[str, ...] = ()
-    #: whether it trains once more, on all rows, what already passed the gate: `run.refit`.
-    refit: bool = False
-    retries: int = 0
-    #: seconds before the first retry, doubled each time.
-    backoff_s: float = 1.0
-    timeout_s: float | None = None
-    #: what becomes of the run when the retries are used up.
-    on_failure: OnFailure = "fail"
-
-
-def calls_of(declarations: Sequence[StepDeclaration]) -> tuple[StepCall, ...]:
-    """The calls of a project's declared steps."""
-    return tuple(
-        StepCall(
-            name=step.name,
-            target=step.name,
-            inputs={name: name for name in step.needs},
-            given=step.given,
-            after=step.after,
-            retries=step.retries,
-            backoff_s=step.backoff_s,
-            timeout_s=step.timeout_s,
-            on_failure=step.on_failure,
-        )
-        for step in declarations
-    )
 
 
 def context_of(run: RunRecord, home: Home, *, model: ModelNames) -> RunContext:
@@ -127,7 +75,7 @@ def execute(
     Raises StepFailed when a step has failed after its retries, Conflict when another living process executes the run,
     ProjectError when the project's module cannot be imported, Mistake when the steps are no DAG.
     """
-    order = _order(steps)
+    order = ordered(steps)
     workers.ready()
     with database.write() as tx:
         take_over(tx, run.id)
@@ -143,6 +91,7 @@ def execute(
         passed=checkpoint,
         recorded={step.name: step for step in steps_of(database, run.id)},
         order=order,
+        ways=longest_ways(calls, last_seconds(database, run)),
         parallel=parallel,
     )
     try:
@@ -151,25 +100,6 @@ def execute(
         if execution.running:
             workers.close()  # nothing may go on that nobody watches
         raise
-
-
-def _order(steps: Sequence[StepCall]) -> TopologicalSorter[str]:
-    """The steps' graph, ready to be walked. Raises Mistake for unknown names and for cycles."""
-    names = {call.name for call in steps}
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for call in steps:
-        first = [*call.inputs.values(), *call.after]
-        unknown = [name for name in first if name not in names]
-        if unknown:
-            raise Mistake(
-                f"step {call.name!r} needs {', '.join(unknown)}; the run's steps are {', '.join(sorted(names))}"
-            )
-        sorter.add(call.name, *first)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        raise Mistake(f"steps wait for each other: {' -> '.join(reversed(error.args[1]))}") from error
-    return sorter
 
 
 @dataclass(slots=True, kw_only=True)
@@ -189,6 +119,8 @@ class _Execution:
     #: what the database said of each step when the walk began.
     recorded: Mapping[str, StepRecord]
     order: TopologicalSorter[str]
+    #: step -> how long the run goes on from its beginning, by what the last run took.
+    ways: Mapping[str, float]
     parallel: int
     results: dict[str, Artifact] = field(default_factory=dict)
     #: step -> monotonic time from which its next attempt may begin.
@@ -242,7 +174,8 @@ class _Execution:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for name in [name for name, at in self.due.items() if at <= now][: self.parallel - len(self.running)]:
+        due = sorted((name for name, at in self.due.items() if at <= now), key=self.ways.__getitem__, reverse=True)
+        for name in due[: self.parallel - len(self.running)]:
             del self.due[name]
             call = self.calls[name]
             with self.database.write() as tx:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from flyball.pipeline.artifact import Artifact, is_intact
-from flyball.pipeline.runs import GoodStep, RunRecord
+from flyball.pipeline.earlier import GoodStep
+from flyball.pipeline.runs import RunRecord
 from flyball.pipeline.step import RunContext, Window
 from flyball.pipeline.task import VALUE
 from flyball.project.declared import source_of
 
 if TYPE_CHECKING:
-    from flyball.pipeline.execute import StepCall
+    from flyball.pipeline.graph import StepCall
 
 
 def reaching(calls: Mapping[str, StepCall], name: str) -> frozenset[str]:

@@ -34,14 +34,14 @@ class Cut:
     timezone: str = "UTC"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a window lies in the day and the week, and where the reference's blocks do."""
 
-    #: shape (blocks,): which lie at the window's time of day. None: all serve, and rows of no block too.
-    hours: npt.NDArray[np.bool_] | None = None
-    #: shape (blocks,): each one's weekday, and the window's; Monday is 0. None: not known, or the window has several.
-    weekdays: Ints | None = None
+    #: of each block, whether it lies at the window's time of day. None: all serve, and rows of no block too.
+    hours: tuple[bool, ...] | None = None
+    #: each block's weekday, and the window's; Monday is 0. None: not known, or the window has several.
+    weekdays: tuple[int, ...] | None = None
     weekday: int | None = None
 
 
@@ -74,16 +74,15 @@ def place_of(blocks: tuple[int, ...], cut: Cut | None, start: datetime, end: dat
     middle = start + timedelta(seconds=length_s / 2)
     # Days have 23 to 25 hours; beyond them a window has several weekdays.
     weekday = middle.astimezone(zone).weekday() if length_s <= 25 * HOUR_S else None
-    numbers = np.asarray(blocks, dtype=np.int64)
     if cut.block_s == DAY_S:
-        return Place(weekdays=(numbers + _THURSDAY) % 7, weekday=weekday)
+        return Place(weekdays=tuple((number + _THURSDAY) % 7 for number in blocks), weekday=weekday)
     if length_s >= 2 * cut.block_s:
         # Cut for shorter windows than this one is: its hours are several blocks'.
         return ANYWHERE
-    a_day = DAY_S // cut.block_s
+    a_day, place = DAY_S // cut.block_s, int(middle.timestamp() // cut.block_s)
     middles = (datetime.fromtimestamp((number + 0.5) * cut.block_s, UTC) for number in blocks)
     return Place(
-        hours=numbers % a_day == int(middle.timestamp() // cut.block_s) % a_day,
-        weekdays=np.array([one.astimezone(zone).weekday() for one in middles], dtype=np.int64),
+        hours=tuple((number - place) % a_day == 0 for number in blocks),
+        weekdays=tuple(one.astimezone(zone).weekday() for one in middles),
         weekday=weekday,
     )

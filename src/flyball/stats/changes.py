@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from flyball.stats import measures
 from flyball.stats.distances import psi
 from flyball.stats.measures import Measure
-from flyball.stats.null import Limit, arcsine, day_limit, distance_limit, harmonic, strength
+from flyball.stats.null import Limit, Sample, arcsine, day_limit, distance_limit, harmonic, sample_of, strength
 from flyball.stats.profile import FeatureProfile, FeatureReference
-from flyball.stats.quiet import Quiet, centred
+from flyball.stats.quiet import REMEMBERED, Days, Quiet, centred
 from flyball.stats.tails import g_test, location_root, pooled, pools, root_limit, share_limits
 from flyball.stats.tally import STEPS, Ints
 
@@ -68,9 +69,13 @@ def _limit(measure: Measure, value: float, seen: FeatureProfile, quiet: Quiet, l
     """By the days, or without them for independent rows."""
     total = quiet.total.counts[0]
     if quiet.days is not None:
-        days = quiet.days
-        return distance_limit(measure, value, seen.counts, days.tally.counts, days.rests.counts, total, level)
+        return distance_limit(measure, value, seen.counts, _sample(measure, quiet.days), total, level)
     return _independent(measure, value, seen.counts, total, level)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _sample(measure: Measure, days: Days) -> Sample:
+    return sample_of(measure, days.tally.counts, days.rests.counts)
 
 
 def _independent(measure: Measure, value: float, window: Ints, total: Ints, level: float) -> Limit:
@@ -148,7 +153,8 @@ def _chi_square(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, lev
         found = _independent(measures.CHI_SQUARE, by_row, window, total, level)
     else:
         blocks, rests = (pooled(one.counts, *pool) for one in (quiet.days.tally, quiet.days.rests))
-        found = distance_limit(measures.CHI_SQUARE, by_row, window, blocks, rests, total, level)
+        sample = sample_of(measures.CHI_SQUARE, blocks, rests)
+        found = distance_limit(measures.CHI_SQUARE, by_row, window, sample, total, level)
     limit = Limit(mean=found.mean * both, threshold=found.threshold * both, strength=found.strength)
     # The root of a chi-square, central or not, has a standard deviation of at most 1.
     value, root = by_row * both, float(np.sqrt(by_row * both))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,7 @@ L_INFINITY = Measure(between=distances.l_infinity, power=1 / 2, noise=_widest, s
 CHI_SQUARE = Measure(between=_by_row, power=1, noise=_freedom, spread=lambda _: 1.0, iid=_chi_square)
 
 
+@lru_cache(maxsize=256)
 def wasserstein(bins: Bins, sd: float) -> Measure:
     """Normed Wasserstein distance over a number's bins, each bin's rows at the mean of the reference's there, rows beyond the
     range at its ends: so it is a lower bound where many leave the range.

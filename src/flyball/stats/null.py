@@ -44,23 +44,37 @@ class Limit:
     strength: float
 
 
-def distance_limit(
-    measure: Measure, value: float, window: Ints, blocks: Ints, rests: Ints, total: Ints, level: float
-) -> Limit:
-    """The limit of a distance from days: each of `blocks` against its own of `rests`, (k, bins); `total`, (bins,), is what the
-    window is compared with.
-    """
-    own = measure.between(blocks, rests)
-    growth = _growth(measure, own, window, blocks, rests, total)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """Days' distances from what each of them is compared with: one and the same for all windows."""
+
+    #: shape (k,), and how many rows each amounts to (`harmonic`).
+    own: Floats
+    rows: Floats
+    #: of psi: the roots of its terms, shape (k, bins).
+    parts: Floats | None
+
+
+def sample_of(measure: Measure, blocks: Ints, rests: Ints) -> Sample:
+    """Each of `blocks` against its own of `rests`, (k, bins)."""
+    return Sample(
+        own=measure.between(blocks, rests),
+        rows=harmonic(blocks.sum(axis=1), rests.sum(axis=1)),
+        parts=psi_parts(blocks, rests) if measure is PSI else None,
+    )
+
+
+def distance_limit(measure: Measure, value: float, window: Ints, sample: Sample, total: Ints, level: float) -> Limit:
+    """The limit of a distance from days. `window` and `total`, (bins,): the counts that `value` is of."""
+    growth = _growth(measure, sample, window, total)
     power = 1 / (3 * measure.power)
-    scaled = (own * growth) ** power
+    scaled = (sample.own * growth) ** power
     middle = scaled.mean()
     highest = middle + _reach(scaled, level) * scaled.std(ddof=1)
-    if measure is PSI:
-        parts = psi_parts(blocks, rests) * np.sqrt(growth)[:, None]
-        highest = max(highest, tail_limit(parts, level) ** power)
+    if sample.parts is not None:
+        highest = max(highest, tail_limit(sample.parts * np.sqrt(growth)[:, None], level) ** power)
     return Limit(
-        mean=float((own * growth).mean()),
+        mean=float((sample.own * growth).mean()),
         threshold=float(highest ** (1 / power)),
         strength=strength(value**power - middle, highest - middle),
     )
@@ -92,15 +106,14 @@ def tail_limit(parts: Floats, level: float) -> float:
     return float(first + np.sqrt(second / freedom) * reach)
 
 
-def _growth(measure: Measure, own: Floats, window: Ints, blocks: Ints, rests: Ints, total: Ints) -> Floats:
+def _growth(measure: Measure, sample: Sample, window: Ints, total: Ints) -> Floats:
     """What days' distances are multiplied by for a window of another size.
 
     With fewer rows all of it grows. With more rows sampling noise shrinks, and what days have beyond it stays (its mean
     and a standard error of it).
     """
-    power = measure.power
-    rows, n = harmonic(blocks.sum(axis=1), rests.sum(axis=1)), harmonic(window.sum(), total.sum())
-    squared = own ** (1 / power)
+    power, rows, n = measure.power, sample.rows, harmonic(window.sum(), total.sum())
+    squared = sample.own ** (1 / power)
     noise = measure.noise(total) / rows
     beyond = max(float(squared.mean() + squared.std(ddof=1) / np.sqrt(len(rows)) - noise.mean()), 0.0)
     fewer = np.maximum(rows / n, 1)

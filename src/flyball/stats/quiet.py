@@ -8,6 +8,7 @@ weeks give sixty samples, not eight; that takes weekdays to stray alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ from flyball.stats.tally import Ints, Tally
 Floats = npt.NDArray[np.float64]
 Against = Literal["all", "weekday", "hours", "hours and weekday"]
 
+#: What was found of so many features is remembered: one window after the other is held against the same reference.
+REMEMBERED = 256
 #: Fewer days than this, and rows are taken as independent ("iid").
 MIN_BLOCKS = 10
 #: A day with fewer rows than this, or than this share of the median day's, is no sample of a day.
@@ -56,13 +59,16 @@ class Quiet:
     against: Against
 
 
+@lru_cache(maxsize=REMEMBERED)
 def quiet_of(tally: Tally, place: Place, *, values: bool) -> Quiet:
     """`tally`: first the rows of no kept block, then the blocks. `values`: rows with one are looked at, else all rows."""
     total = tally.total()
-    blocks, weekdays = tally.at(np.arange(1, len(tally.missing))), place.weekdays
+    blocks = tally.at(np.arange(1, len(tally.missing)))
+    weekdays = None if place.weekdays is None else np.array(place.weekdays, dtype=np.int64)
     if place.hours is not None:
-        blocks = blocks.at(place.hours)
-        weekdays = None if weekdays is None else weekdays[place.hours]
+        serving = np.array(place.hours, dtype=np.bool_)
+        blocks = blocks.at(serving)
+        weekdays = None if weekdays is None else weekdays[serving]
         total = blocks.total()
     usable = _usable(blocks.rows if values else blocks.rows + blocks.missing)
     days = blocks.at(usable)

@@ -52,7 +52,8 @@ def train(left, right, weather):
 PROCESS = """
 import os, sys
 from pathlib import Path
-from flyball.pipeline.execute import calls_of, context_of, execute
+from flyball.pipeline.execute import context_of, execute
+from flyball.pipeline.graph import calls_of
 from flyball.pipeline.runs import find_run, finish_run, take_over
 from flyball.pipeline.step import ModelNames
 from flyball.pipeline.workers import StepWorkers

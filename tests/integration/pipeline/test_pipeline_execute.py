@@ -11,8 +11,9 @@ import pytest
 
 from flyball.errors import Mistake, ProjectError, StepFailed
 from flyball.pipeline.artifact import Artifact, load
-from flyball.pipeline.execute import TRANSITIONS, StepCall, calls_of, context_of, execute
-from flyball.pipeline.runs import RunRecord, find_run, steps_of
+from flyball.pipeline.execute import TRANSITIONS, context_of, execute
+from flyball.pipeline.graph import StepCall, calls_of
+from flyball.pipeline.runs import RunRecord, find_run, finish_run, steps_of
 from flyball.pipeline.step import ModelNames
 from flyball.pipeline.workers import StepWorkers
 from flyball.project.steps import StepDeclaration
@@ -205,6 +206,20 @@ def test_a_step_waiting_for_its_retry_leaves_its_place_to_others(project, begin,
     )
     run_steps(workers, begin(), parallel=1)
     assert calls() == ["moody", "other", "moody"]
+
+
+def test_what_took_longest_last_time_goes_first(project, begin, run_steps: Run, calls, database: Database) -> None:
+    """With one place: the first run knows nothing and goes as written; one that has not ended tells nobody anything."""
+    workers = project(
+        NOTES + "@step\ndef quick():\n    note('quick')\n@step\ndef slow():\n    time.sleep(0.2)\n    note('slow')\n"
+    )
+    first = begin()
+    for run in (first, begin()):
+        run_steps(workers, run, parallel=1)
+    with database.write() as tx:
+        finish_run(tx, first.id, "released")
+    run_steps(workers, begin(), parallel=1)
+    assert calls() == ["quick", "slow", "quick", "slow", "slow", "quick"]
 
 
 @pytest.fixture

@@ -16,21 +16,19 @@ import pytest
 
 from flyball.errors import Conflict, NotFound
 from flyball.pipeline.artifact import Artifact
+from flyball.pipeline.earlier import TakenStep, made_before, taken_by
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.runs import (
     RunRecord,
-    TakenStep,
     create_run,
     find_run,
     finish_run,
-    made_before,
     runs_of,
     step_begun,
     step_done,
     step_failed,
     steps_of,
     take_over,
-    taken_by,
     unfinished,
 )
 from flyball.pipeline.step import Window

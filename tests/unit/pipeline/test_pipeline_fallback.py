@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from flyball.pipeline.artifact import Artifact
-from flyball.pipeline.execute import StepCall
+from flyball.pipeline.earlier import GoodStep
 from flyball.pipeline.fallback import obstacle, reaching, recipes
-from flyball.pipeline.runs import GoodStep, RunRecord
+from flyball.pipeline.graph import StepCall
+from flyball.pipeline.runs import RunRecord
 from flyball.pipeline.step import ModelNames, RunContext, Window
 
 NOW = datetime(2013, 3, 8, tzinfo=UTC)
