@@ -32,6 +32,7 @@ from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unse
 from flyball.monitor.estimators import ESTIMATE
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.registry.slices import cut
+from flyball.stats.bins import Coded
 from flyball.stats.blocks import DAY_S, Cut, block_numbers, cut_for
 from flyball.stats.profile import answers_of, fit_reference, most_blocks
 from flyball.stats.profile_file import reference_bytes
@@ -289,14 +290,21 @@ def _profile(
     kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features if item.kind in _KINDS}
     answers = answers_of(engine.contract.task, engine.predict(columns).score)
     slices = [name for name in watched.get("slices", ()) if name in kinds]
+    # Each level of a category is looked at once, not each row.
+    coded = {name: _coded(trained[name]) for name, kind in kinds.items() if kind == "category"}
     found = fit_reference(
-        {**{name: columns[name] for name in kinds}, **answers},
+        {**{name: coded.get(name, columns[name]) for name in kinds}, **answers},
         {**kinds, **dict.fromkeys(answers, "number")},
         blocks,
         cut=blocked,
         slices=slices,
     )
     return reference_bytes(found)
+
+
+def _coded(values: pd.Series[Any]) -> Coded:
+    codes, levels = pd.factorize(values)
+    return Coded(codes=codes, levels=[str(level) for level in levels])
 
 
 def _blocks(rows: pd.DataFrame, names: ModelNames, cut: Cut) -> npt.NDArray[np.int64]:

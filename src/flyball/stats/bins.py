@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -117,14 +117,23 @@ def middles(edges: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.concatenate([ends[:1], (ends[:-1] + ends[1:]) / 2, ends[-1:]])
 
 
-def category_bins(column: list[str]) -> Bins:
-    """The MAX_LEVELS most frequent levels, equal frequencies in order of their names; "" is missing, no level.
+def counted_levels(column: npt.ArrayLike | Coded) -> dict[str, int]:
+    """Level -> rows, of levels that occur; what is missing is no level."""
+    if isinstance(column, Coded):
+        rows = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
+        found = {level: count for level, count in zip(column.levels, rows.tolist(), strict=True) if count}
+    else:
+        found = dict(Counter(as_levels(column)))
+    found.pop("", None)
+    return found
+
+
+def category_bins(counted: Mapping[str, int]) -> Bins:
+    """Of `counted_levels`: the MAX_LEVELS most frequent levels, equal frequencies in order of their names.
 
     Where there are more, a level has a bin only if it is more frequent than the first one left out by more than chance
     (four standard deviations): the most frequent of many alike are so by luck, and would fall back in every window.
     """
-    counted = Counter(column)
-    counted.pop("", None)
     ranked = [level for level, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
     named = len(ranked) <= MAX_NAMED_LEVELS
     kept = len(ranked)

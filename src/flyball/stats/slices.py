@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flyball.stats.bins import Coded, Codes, as_levels, as_numbers, quantiles
+from flyball.stats.bins import Coded, Codes, as_levels, as_numbers, counted_levels, quantiles
 
 Value = TypeVar("Value", str, float)
 
@@ -67,15 +66,14 @@ class Slicer:
         return np.where(known[nearest] == values, ascending[nearest], NOWHERE)
 
 
-def fit_slicer(name: str, column: npt.ArrayLike, kind: str) -> Slicer:
+def fit_slicer(name: str, column: npt.ArrayLike | Coded, kind: str) -> Slicer:
     """The slices of the reference's rows: a category's levels, a number's values, or its quarters where it has many.
 
     Those with at least MIN_SLICE_ROWS rows, at most MOST_SLICES of them, most rows first. There may be none.
     """
     if kind == "category":
-        counted = Counter(as_levels(column))
-        counted.pop("", None)
-        return Slicer(column=name, levels=tuple(level for level, _ in _largest(counted)))
+        return Slicer(column=name, levels=tuple(level for level, _ in _largest(counted_levels(column))))
+    assert not isinstance(column, Coded), "a number is not coded"
     values = as_numbers(column)
     values = values[np.isfinite(values)]
     distinct, rows = np.unique(values, return_counts=True)
