@@ -19,7 +19,6 @@ from flyball.journal.line import NO_MODEL
 from flyball.journal.relations import (
     BATCH_ROWS,
     OUTCOME_SLACK,
-    known,
     last_date,
     names_of,
     opened,
@@ -202,7 +201,7 @@ def connect(home: Home, model: str) -> Any:
 def _window(home: Home, model: str, start: datetime, end: datetime, role: Role, *, features: bool = True) -> str:
     """SQL for one model's predictions of one role in a window."""
     files = lake_files(home, "predictions", model, date_of(start), last_date(end))
-    source = relation("predictions", files) if features else known("predictions", files)
+    source = relation("predictions", files, features=features)
     names = [name for name in PREDICTIONS.names if features or name != "features"]
     return (
         f"(SELECT {', '.join(names)} FROM {source}"
@@ -218,8 +217,8 @@ def _outcome_files(home: Home, model: str, start: datetime, known_by: datetime |
 
 def _told(files: list[str], name: str, known_by: datetime | None) -> str:
     """SQL for the outcomes of one name."""
-    by_then = "" if known_by is None else f" AND coalesce(timestamp, received_at) <= {time_of(known_by)}"
-    return f"(FROM {known('outcomes', files)} WHERE name = {quoted(name)}{by_then})"
+    known = "" if known_by is None else f" AND coalesce(timestamp, received_at) <= {time_of(known_by)}"
+    return f"(FROM {relation('outcomes', files)} WHERE name = {quoted(name)}{known})"
 
 
 def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, told: Told) -> str:
@@ -231,5 +230,5 @@ def _owners(home: Home, model: str, start: datetime, known_by: datetime | None, 
     last = min(ends, default=None)
     files = lake_files(home, "predictions", model, date_of(start), None if last is None else date_of(last))
     until = "" if last is None else f" AND timestamp <= {time_of(last)}"
-    source = known("predictions", files)
+    source = relation("predictions", files, features=False)
     return f"(SELECT id, key, timestamp, received_at FROM {source} WHERE role = 'live' AND timestamp >= {time_of(start)}{until})"

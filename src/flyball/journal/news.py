@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyball.journal.layout import Kind, date_of, lake_files, model_folder, steady
-from flyball.journal.relations import OUTCOME_SLACK, known, query, relation, time_of
+from flyball.journal.relations import OUTCOME_SLACK, query, relation, time_of
 from flyball.journal.told import told_in
 
 if TYPE_CHECKING:
@@ -61,15 +61,15 @@ def _touched(
     older: Collection[str] = (),
 ) -> tuple[list[datetime], bool]:
     """Of predictions from `start` on; and whether `beyond` finds anything. `older`: further files of outcomes to look into."""
-    every = known("predictions", lake_files(home, "predictions", model, date_of(start)))
+    every = relation("predictions", lake_files(home, "predictions", model, date_of(start)), features=False)
     told_since = {*lake_files(home, "outcomes", model, date_of(start - OUTCOME_SLACK)), *older}
-    kept = sorted(told_since - set(fresh))
+    known = sorted(told_since - set(fresh))
     told, new = _news(home, "outcomes", model, fresh), _news(home, "predictions", model, fresh)
     until = "coalesce(timestamp, TIMESTAMPTZ 'infinity') AS until"
     found = query(
         f"WITH told AS MATERIALIZED (SELECT id, key, {until} FROM {told}),"
         f" new AS MATERIALIZED (SELECT id, key, timestamp FROM {new} WHERE role = 'live'),"
-        f" kept AS MATERIALIZED (SELECT key, {until} FROM {known('outcomes', kept)}"
+        f" kept AS MATERIALIZED (SELECT key, {until} FROM {relation('outcomes', known)}"
         " WHERE id IS NULL AND key IN (SELECT key FROM new)),"
         f" asked AS MATERIALIZED (SELECT id, key, timestamp FROM {every} WHERE role = 'live'"
         f" AND timestamp >= {time_of(start)})"
@@ -98,4 +98,4 @@ def _news(home: Home, kind: Kind, model: str, fresh: Collection[str]) -> str:
     """SQL for the rows of those files of a kind that are among `fresh`."""
     folder = f"{model_folder(home, kind, model)}/"
     files = [file for file in sorted(fresh) if file.startswith(folder) and Path(file).exists()]
-    return known(kind, files)
+    return relation(kind, files, features=False)

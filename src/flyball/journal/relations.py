@@ -1,13 +1,10 @@
 """SQL for what lies in the lake's files, and the one DuckDB of a process that answers it."""
 
-# ruff: noqa: S608 - as in `lake`
-
 from __future__ import annotations
 
 import functools
 import glob
 import os
-import threading
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +12,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from flyball.journal.held import Held, among
 from flyball.journal.layout import PREDICTIONS, SCHEMAS, TIME, Kind, date_of
 from flyball.store.clock import stamp
 
@@ -35,19 +31,6 @@ _SQL_TYPES = {
     PREDICTIONS.field("features").type: "STRUCT(none DOUBLE)",
     pa.list_(pa.string()): "VARCHAR[]",
 }
-
-
-def known(kind: Kind, files: list[str]) -> str:
-    """SQL for a relation over `files` without features, for `query` in this thread: those that are held are not opened."""
-    held = _held(os.getpid())
-    if not files or held.thread != threading.get_ident():
-        return relation(kind, files, features=False)
-    names, numbers = names_of(kind, features=False), held.numbers(kind, files)
-    rest = [file for file in files if file not in numbers]
-    parts = [f"SELECT {names}, file_row_number FROM held_{kind} WHERE {among(numbers.values())}"] if numbers else []
-    if rest:
-        parts.append(f"SELECT {names}, file_row_number FROM {relation(kind, rest, features=False)}")
-    return f"({' UNION ALL '.join(parts)})"
 
 
 def relation(kind: Kind, files: list[str], *, features: bool = True, named: bool = False) -> str:
@@ -79,20 +62,15 @@ def shared(pid: int) -> Any:  # noqa: ARG001 - DuckDB's threads do not follow a 
     return opened()
 
 
-@functools.cache
-def _held(pid: int) -> Held:
-    return Held(shared(pid))
-
-
 def opened() -> Any:
     connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def names_of(kind: Kind, *, features: bool = True) -> str:
+def names_of(kind: Kind) -> str:
     """A kind's columns, quoted: `column` is a word of SQL."""
-    return ", ".join(f'"{name}"' for name in SCHEMAS[kind].names if features or name != "features")
+    return ", ".join(f'"{name}"' for name in SCHEMAS[kind].names)
 
 
 def last_date(end: datetime) -> str:
