@@ -56,9 +56,9 @@ class Opened:
     def _carried(self) -> Any:
         """The lake, with all that was answered so far in it."""
         from flyball.journal import lake  # pyarrow and duckdb: only who reads rows pays for them
-        from flyball.journal.carry import carry
+        from flyball.journal.carry import bring_in
 
-        carry(self.home, self._database, now=utcnow())
+        bring_in(self.home, self._database, now=utcnow())
         return lake
 
 

@@ -29,6 +29,7 @@ from flyball.project.load import check_project
 from flyball.registry.codec import plain
 from flyball.store import Home
 from flyball.store.database import DATABASE_URL, database_url
+from flyball.store.sqlite import reading
 
 #: below this the journal may soon be unable to grow.
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -111,7 +112,7 @@ def _disk(folder: Path) -> Checked:
 
 def _database(path: Path) -> Checked:
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(reading(path)) as connection:
             verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.Error as error:
         verdict = str(error)
@@ -160,8 +161,8 @@ def _refused(home: Home) -> list[tuple[str, int, str]]:
                 return [(row["channel"], row["messages"], row["error"]) for row in server.all(_REFUSED)]
         if not home.database.exists():
             return []
-        with closing(sqlite3.connect(f"{home.database.as_uri()}?mode=ro", uri=True)) as connection:
-            return connection.execute(_REFUSED).fetchall()
+        with closing(reading(home.database)) as connection:
+            return [tuple(row) for row in connection.execute(_REFUSED)]
     except (FlyballError, sqlite3.Error):  # also a home of an earlier version, which has no such table yet
         return []
 

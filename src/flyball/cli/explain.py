@@ -36,9 +36,9 @@ def explain(place: Place, prediction: str, as_json: bool) -> None:
     The kept row is asked again of the version that answered it. Exit 1 where it answers otherwise today, or cannot.
     """
     database = open_home(place)
-    from flyball.journal.carry import carry  # pyarrow: `--help` does without
+    from flyball.journal.carry import bring_in  # pyarrow: `--help` does without
 
-    carry(place.home, database, now=utcnow())  # what was just answered still lies in the journal
+    bring_in(place.home, database, now=utcnow())  # what was just answered still lies in the journal
     row, outcomes, shadows = find_prediction(place.home, models(database), prediction)
     version = version_of(database, row["model"], row["version"])
     verdict = kept_verdict(database, version)

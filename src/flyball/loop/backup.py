@@ -26,6 +26,7 @@ import orjson
 from flyball.errors import Conflict, Corrupt, Mistake
 from flyball.journal.carry import alone
 from flyball.store import Home, moment, stamp
+from flyball.store.sqlite import reading
 
 FORMAT = 1
 MANIFEST = "backup.json"
@@ -111,7 +112,7 @@ def _add_database(archive: tarfile.TarFile, home: Home, path: Path, manifest: di
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, path.name)
         with (
-            closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source,
+            closing(reading(path)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -63,8 +64,10 @@ class FileDatabase:
         _begin(connection)
         try:
             yield FileTransaction(connection)
-        except BaseException:
+        except BaseException as error:
             connection.rollback()
+            if isinstance(error, sqlite3.OperationalError) and "readonly" in str(error):
+                raise _unwritable(error) from error
             raise
         connection.commit()
 
@@ -93,8 +96,13 @@ def open_file(path: Path) -> FileDatabase:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in WAL mode: readers never wait for the writer. Commits survive the death of any process."""
+    """A connection in WAL mode: readers never wait for the writer. Commits survive the death of any process.
+
+    Where this user may not write, one that reads; whoever writes with it is told so.
+    """
     try:
+        if path.exists() and not _writable(path):
+            return reading(path)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
@@ -107,6 +115,21 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def reading(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, not even what a reader in WAL mode leaves beside the file."""
+    # Beside a file that somebody has open lies its log; where there is none the file is all there is, and opening it as
+    # usual would begin one, which a read-only folder does not allow.
+    alone = not path.with_name(f"{path.name}-wal").exists() and not _writable(path)
+    more = "&immutable=1" if alone else ""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{more}", uri=True, timeout=BUSY_TIMEOUT_S)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
 def _begin(connection: sqlite3.Connection) -> None:
     """BEGIN IMMEDIATE takes the write lock at once, so a transaction that read first can never fail half-way as stale."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
@@ -115,7 +138,12 @@ def _begin(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
-                raise Unavailable(f"the database cannot be written: {error}") from error
+                raise _unwritable(error) from error
             time.sleep(0.01)
         else:
             return
+
+
+def _unwritable(error: sqlite3.Error) -> Unavailable:
+    mine = "; this user may only read it" if "readonly" in str(error) else ""
+    return Unavailable(f"the database cannot be written: {error}{mine}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from flyball.errors import Mistake
+from flyball.errors import Mistake, Unavailable
 from flyball.store import Home, emit, find_home, moment, open_database, stamp
 from flyball.store.lease import hold, holder_of, let_go
 from flyball.store.migrate import migrations
@@ -124,3 +127,48 @@ def test_the_home_is_named_else_found_upward_else_here(tmp_path: Path) -> None:
     assert find_home(deep, {}).path == tmp_path / ".flyball"
     assert find_home(deep, {"FLYBALL_HOME": str(tmp_path / "x")}).path == tmp_path / "x"
     assert find_home(deep, {"FLYBALL_HOME": "/x"}, tmp_path / "y").path == tmp_path / "y"
+
+
+def test_who_may_only_read_reads_and_is_told_so_when_writing() -> None:
+    """A folder of somebody else's: nothing is left beside the file, and a change is refused in a sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "h")
+        database = open_database(home)
+        with database.write() as tx:
+            emit(tx, kind="alert", payload={"n": 1}, dedup="1", at=NOW)
+        database.close()
+        paths = [Path(folder), *Path(folder).rglob("*")]
+        for path in paths:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        try:
+            assert _as_a_stranger(lambda: _read_and_write(home)) == 0
+            assert not [path for path in home.path.iterdir() if path.name.startswith("flyball.db-")]
+        finally:
+            for path in paths:
+                path.chmod(0o755)
+
+
+def _read_and_write(home: Home) -> None:
+    database = open_database(home)
+    assert len(pending(database)) == 1
+    with (
+        pytest.raises(Unavailable, match="this user may only read it"),
+        database.write() as tx,
+    ):
+        emit(tx, kind="alert", payload={"n": 2}, dedup="2", at=NOW)
+
+
+def _as_a_stranger(do: Callable[[], None]) -> int:
+    """The exit status of a process that does it as nobody; as ourselves where we may not choose, for whom modes count too."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.getuid() == 0:
+                os.setgid(65534)
+                os.setuid(65534)
+            do()
+        except BaseException:  # noqa: BLE001 - the edge of a process
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
