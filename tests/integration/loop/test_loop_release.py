@@ -78,7 +78,9 @@ def test_a_refit_ahead_of_the_verdict_is_the_same_refit(site: Site) -> None:
     refused = release.retrain(ahead, now=LATER + DAY, why="a mistake", params={"shuffle": True})
     assert (refused.passed, refused.version) == (False, 4)
     done = {step.name for step in steps_of(site.database, refused.run)}
-    assert {step for step in done if step.startswith("refit.")} == {"refit.train", "refit.deploy.bundle"}
+    assert {step for step in done if step.startswith("refit.")} == {
+        f"refit.{name}" for name in ("train", "deploy.bundle", "deploy.agree")
+    }
     assert version(site.database, "late", 4).lineage.gated_twin is None
 
 
