@@ -49,7 +49,8 @@ def test_a_month_of_the_loop(tmp_path: Path, environ: Mapping[str, str]) -> None
         mended = release.resume(site, failed.value.run, now=LATER + 3 * DAY)
         assert (mended.run, mended.version, mended.passed) == (failed.value.run, 4, True)
         assert find_run(database, mended.run[:12]).status == "released"
-        assert [step.name for step in steps_of(database, mended.run)][:3] == ["collect", "train", "validate"]
+        # Which of the two goes first is for their times to say.
+        assert sorted(step.name for step in steps_of(database, mended.run)[:3]) == ["collect", "train", "validate"]
 
         back = move.rollback(database, home, "late", who="ada", why="it broke", now=LATER + 4 * DAY)
         carry(home, database, now=LATER + 4 * DAY)
