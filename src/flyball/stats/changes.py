@@ -92,7 +92,7 @@ def _distances(
     counts = {name: tuple(pooled(one, *pool) for one in whole) if name == "chi_square" else whole for name in asked}
     values = {name: float(measure.between(*counts[name])) for name, measure in asked.items()}
     if quiet.days is None:
-        limits = {name: _independent(asked[name], value, *counts[name], level) for name, value in values.items()}
+        limits = {name: _independent(asked[name], value, counts[name], level) for name, value in values.items()}
     else:
         days = quiet.days
         samples = [
@@ -123,9 +123,10 @@ def _sample(measure: Measure, days: Days) -> Sample:
     return sample_of(measure, days.tally.counts, days.rests.counts)
 
 
-def _independent(measure: Measure, value: float, window: Ints, total: Ints, level: float) -> Limit:
+def _independent(measure: Measure, value: float, counts: tuple[Ints, ...], level: float) -> Limit:
     if measure.iid is None:  # psi's: see `_shape`
         return Limit(mean=0.0, threshold=0.0, strength=0.0)
+    window, total = counts
     size = max(int(((window + total) > 0).sum()), 2)
     mean, threshold = measure.iid(1 / float(harmonic(window.sum(), total.sum())), size, total, level)
     return Limit(mean=mean, threshold=threshold, strength=strength(value - mean, threshold - mean))
