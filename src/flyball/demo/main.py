@@ -74,6 +74,7 @@ def demo(
             progress = _first_version(site, world, progress)
             with stage.running(place, database, workers=WORKERS, say=teller.note) as addresses:
                 server = year.Server(clients=tuple(Client(addresses.serving) for _ in range(WORKERS)))
+                year.wait_for_deployment(site, server)
                 teller.first_version(site, addresses)
                 progress = _live(site, server, world, progress, teller)
                 record = _end(site, server, world, progress, addresses)

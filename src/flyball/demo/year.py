@@ -80,15 +80,22 @@ def live_day(site: Site, server: Server, world: World, number: int) -> Lived:
     morning, noon, midnight = beat_of(day), second_beat_of(day), day + timedelta(days=1)
     since = second_beat_of(world.days[number - 1]) if number else morning - timedelta(days=1)
     post_outcomes(site, server, world, since=since, until=morning)
-    done = tick(site, now=morning)
-    wait_for_deployment(site, server)
+    done = _beat(site, server, morning)
     ask_s = ask(site, server, world, day, noon)
     post_outcomes(site, server, world, since=morning, until=noon)
     if book.active(site.database, site.model) is not None:
-        tick(site, now=noon)
-        wait_for_deployment(site, server)
+        _beat(site, server, noon)
     ask_s += ask(site, server, world, noon, midnight)
     return Lived(tick=done, ask_s=ask_s)
+
+
+def _beat(site: Site, server: Server, now: datetime) -> Tick:
+    """The workers answer with what it has made live, if anything, when it ends."""
+    before = live.current(site.database, site.model)
+    done = tick(site, now=now)
+    if live.current(site.database, site.model) != before:
+        wait_for_deployment(site, server)
+    return done
 
 
 def post_last_outcomes(site: Site, server: Server, world: World) -> int:

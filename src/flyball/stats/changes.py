@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from flyball.stats import measures
-from flyball.stats.distances import psi
 from flyball.stats.measures import Measure
-from flyball.stats.null import Limit, Sample, arcsine, day_limit, distance_limit, harmonic, sample_of, strength
+from flyball.stats.null import Limit, Sample, arcsine, day_limit, distance_limits, harmonic, sample_of, strength
 from flyball.stats.profile import FeatureProfile, FeatureReference
 from flyball.stats.quiet import REMEMBERED, Days, Quiet, centred
 from flyball.stats.tails import g_test, location_root, pooled, pools, root_limit, share_limits
@@ -48,29 +48,74 @@ class Statistic:
     strength: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Distance:
+    """One distance between the window's counts and those it is held against."""
+
+    measure: Measure
+    value: float
+    window: Ints
+    total: Ints
+    limit: Limit
+
+
 def of_values(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> dict[str, Statistic]:
     """All statistics but that of missing values."""
+    category = known.bins.kind == "category"
+    asked = {"psi": measures.PSI, "js_distance": measures.JS_DISTANCE, "chi_square": measures.CHI_SQUARE}
+    if category:
+        asked |= {"l_infinity": measures.L_INFINITY}
+    else:
+        asked |= {"ks": measures.KS, "normed_wasserstein": measures.wasserstein(known.bins, known.ruler.sd)}
+    distances = _distances(asked, known, seen, quiet, level)
     found = {
-        "psi": _shape(known, seen, quiet, level),
-        "js_distance": _reported(measures.JS_DISTANCE, seen, quiet, level),
-        "chi_square": _chi_square(known, seen, quiet, level),
+        "psi": _shape(known, seen, quiet, level, distances["psi"]),
+        "js_distance": _reported(distances["js_distance"]),
+        "chi_square": _chi_square(distances["chi_square"]),
     }
-    if known.bins.kind == "category":
-        return found | {"l_infinity": _reported(measures.L_INFINITY, seen, quiet, level)}
-    work = measures.wasserstein(known.bins, known.ruler.sd)
+    if category:
+        return found | {"l_infinity": _reported(distances["l_infinity"])}
     return found | {
-        "ks": _reported(measures.KS, seen, quiet, level),
-        "normed_wasserstein": _reported(work, seen, quiet, level, most=np.inf),
+        "ks": _reported(distances["ks"]),
+        "normed_wasserstein": _reported(distances["normed_wasserstein"], most=np.inf),
         "location": _location(known, seen, quiet, level),
     }
 
 
-def _limit(measure: Measure, value: float, seen: FeatureProfile, quiet: Quiet, level: float) -> Limit:
-    """By the days, or without them for independent rows."""
-    total = quiet.total.counts[0]
-    if quiet.days is not None:
-        return distance_limit(measure, value, seen.counts, _sample(measure, quiet.days), total, level)
-    return _independent(measure, value, seen.counts, total, level)
+def _distances(
+    asked: Mapping[str, Measure], known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float
+) -> dict[str, _Distance]:
+    """Each with its limit: by the days, or without them for independent rows."""
+    whole = (seen.counts, quiet.total.counts[0])
+    pool = pools(np.stack(whole), ordered=known.bins.kind == "number")
+    # Chi-square takes no sparse bins.
+    counts = {name: tuple(pooled(one, *pool) for one in whole) if name == "chi_square" else whole for name in asked}
+    values = {name: float(measure.between(*counts[name])) for name, measure in asked.items()}
+    if quiet.days is None:
+        limits = {name: _independent(asked[name], value, counts[name], level) for name, value in values.items()}
+    else:
+        days = quiet.days
+        samples = [
+            sample_of(asked[name], *(pooled(one.counts, *pool) for one in (days.tally, days.rests)))
+            if name == "chi_square"
+            else _sample(asked[name], days)
+            for name in asked
+        ]
+        found = distance_limits(
+            list(asked.values()),
+            np.array(list(values.values())),
+            samples,
+            float(harmonic(whole[0].sum(), whole[1].sum())),
+            np.array([measure.noise(counts[name][1]) for name, measure in asked.items()]),
+            level,
+        )
+        limits = dict(zip(asked, found, strict=True))
+    return {
+        name: _Distance(
+            measure=asked[name], value=values[name], window=counts[name][0], total=counts[name][1], limit=limits[name]
+        )
+        for name in asked
+    }
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -78,24 +123,23 @@ def _sample(measure: Measure, days: Days) -> Sample:
     return sample_of(measure, days.tally.counts, days.rests.counts)
 
 
-def _independent(measure: Measure, value: float, window: Ints, total: Ints, level: float) -> Limit:
-    assert measure.iid is not None
+def _independent(measure: Measure, value: float, counts: tuple[Ints, ...], level: float) -> Limit:
+    if measure.iid is None:  # psi's: see `_shape`
+        return Limit(mean=0.0, threshold=0.0, strength=0.0)
+    window, total = counts
     size = max(int(((window + total) > 0).sum()), 2)
     mean, threshold = measure.iid(1 / float(harmonic(window.sum(), total.sum())), size, total, level)
     return Limit(mean=mean, threshold=threshold, strength=strength(value - mean, threshold - mean))
 
 
-def _shape(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
+def _shape(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float, found: _Distance) -> Statistic:
     """psi, held against the days' and against the G-test of the same counts."""
     total, number = quiet.total.counts[0], known.bins.kind == "number"
-    value = float(psi(seen.counts, total))
+    value, limit = found.value, found.limit
     both = harmonic(seen.n, total.sum())
     by_chance = measures.PSI.noise(total) / float(both)
     told_apart = _told_apart(known, seen.counts), _told_apart(known, total)
-    beyond = quiet.days is None
-    if quiet.days is not None:
-        limit = _limit(measures.PSI, value, seen, quiet, level)
-        beyond = value > limit.threshold
+    beyond = quiet.days is None or value > limit.threshold
     if beyond:
         g, g_limit = g_test(*told_apart, level, ordered=number)
         beyond = g > g_limit
@@ -131,33 +175,23 @@ def _moved(window: Ints, total: Ints, *, ordered: bool) -> tuple[float, float]:
     return float(abs(now[place] - then[place])), float(np.clip((now[place] + then[place]) / 2, 0, 1))
 
 
-def _reported(measure: Measure, seen: FeatureProfile, quiet: Quiet, level: float, *, most: float = 1.0) -> Statistic:
+def _reported(found: _Distance, *, most: float = 1.0) -> Statistic:
     """A distance that goes as the root of psi, with its limit; never an alarm. `most`: the largest there is."""
-    total = quiet.total.counts[0]
-    value = float(measure.between(seen.counts, total))
-    limit = _limit(measure, value, seen, quiet, level)
-    reach = TWO_SIDED * measure.spread(total) * limit.mean
+    value, limit = found.value, found.limit
+    reach = TWO_SIDED * found.measure.spread(found.total) * limit.mean
     corrected, low = _above(value, limit.mean), _above(max(value - reach, 0), limit.mean)
     return _statistic(value, limit, corrected, (low, min(value + reach, most)), alarm=False)
 
 
-def _chi_square(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
+def _chi_square(found: _Distance) -> Statistic:
     """Pearson's, of the counts, sparse bins pooled; its limit is that of chi-square a row, and its effect Cramér's V, in
     [0, 1].
     """
-    pool = pools(np.stack([seen.counts, quiet.total.counts[0]]), ordered=known.bins.kind == "number")
-    window, total = (pooled(counts, *pool) for counts in (seen.counts, quiet.total.counts[0]))
+    window, total = found.window, found.total
     rows, both = float(window.sum() + total.sum()), float(harmonic(window.sum(), total.sum()))
-    by_row = float(measures.CHI_SQUARE.between(window, total))
-    if quiet.days is None:
-        found = _independent(measures.CHI_SQUARE, by_row, window, total, level)
-    else:
-        blocks, rests = (pooled(one.counts, *pool) for one in (quiet.days.tally, quiet.days.rests))
-        sample = sample_of(measures.CHI_SQUARE, blocks, rests)
-        found = distance_limit(measures.CHI_SQUARE, by_row, window, sample, total, level)
-    limit = Limit(mean=found.mean * both, threshold=found.threshold * both, strength=found.strength)
+    limit = Limit(mean=found.limit.mean * both, threshold=found.limit.threshold * both, strength=found.limit.strength)
     # The root of a chi-square, central or not, has a standard deviation of at most 1.
-    value, root = by_row * both, float(np.sqrt(by_row * both))
+    value, root = found.value * both, float(np.sqrt(found.value * both))
     low, high = max(root - TWO_SIDED, 0) ** 2, (root + TWO_SIDED) ** 2
     effect, least = (float(np.sqrt(max(one - limit.mean, 0) / rows)) for one in (value, low))
     return _statistic(value, limit, effect, (least, min(float(np.sqrt(high / rows)), 1.0)), alarm=False)

@@ -20,6 +20,7 @@ variance is taken to grow as its rows get fewer. A window with more rows than a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,20 +65,31 @@ def sample_of(measure: Measure, blocks: Ints, rests: Ints) -> Sample:
     )
 
 
-def distance_limit(measure: Measure, value: float, window: Ints, sample: Sample, total: Ints, level: float) -> Limit:
-    """The limit of a distance from days. `window` and `total`, (bins,): the counts that `value` is of."""
-    growth = _growth(measure, sample, window, total)
-    power = 1 / (3 * measure.power)
-    scaled = (sample.own * growth) ** power
-    middle = scaled.mean()
-    highest = middle + _reach(scaled, level) * scaled.std(ddof=1)
-    if sample.parts is not None:
-        highest = max(highest, tail_limit(sample.parts * np.sqrt(growth)[:, None], level) ** power)
-    return Limit(
-        mean=float((sample.own * growth).mean()),
-        threshold=float(highest ** (1 / power)),
-        strength=strength(value**power - middle, highest - middle),
-    )
+def distance_limits(
+    measures: Sequence[Measure], values: Floats, samples: Sequence[Sample], rows: float, noise: Floats, level: float
+) -> list[Limit]:
+    """The limits of distances from the same days, all at once: a feature has four, and each alone takes as long as all.
+
+    `values` and `noise`, shape (m,): the distances, and each measure's `noise` of what the window is compared with;
+    `rows`: what window and that amount to (`harmonic`).
+    """
+    own, powers = np.stack([sample.own for sample in samples]), np.array([[measure.power] for measure in measures])
+    growth = _growth(own, powers, samples[0].rows, rows, noise[:, None])
+    roots = 1 / (3 * powers)
+    grown = own * growth
+    scaled = grown**roots
+    middle = scaled.mean(axis=1)
+    highest = middle + _reach(scaled, level) * scaled.std(axis=1, ddof=1)
+    for place, sample in enumerate(samples):
+        if sample.parts is not None:
+            tail = tail_limit(sample.parts * np.sqrt(growth[place])[:, None], level)
+            highest[place] = max(highest[place], tail ** roots[place, 0])
+    thresholds, usual = highest ** (1 / roots[:, 0]), grown.mean(axis=1)
+    apart, reach = values ** roots[:, 0] - middle, highest - middle
+    return [
+        Limit(mean=float(mean), threshold=float(threshold), strength=strength(*pair))
+        for mean, threshold, *pair in zip(usual, thresholds, apart.tolist(), reach.tolist(), strict=True)
+    ]
 
 
 def tail_limit(parts: Floats, level: float) -> float:
@@ -106,20 +118,21 @@ def tail_limit(parts: Floats, level: float) -> float:
     return float(first + np.sqrt(second / freedom) * reach)
 
 
-def _growth(measure: Measure, sample: Sample, window: Ints, total: Ints) -> Floats:
-    """What days' distances are multiplied by for a window of another size.
+def _growth(own: Floats, power: Floats, rows: Floats, window: float, noise: Floats) -> Floats:
+    """What days' distances are multiplied by for a window of another size: (m, k) from `own` (m, k), `power` (m, 1), `rows`
+    (k,), and `noise` (m, 1).
 
     With fewer rows all of it grows. With more rows sampling noise shrinks, and what days have beyond it stays (its mean
     and a standard error of it).
     """
-    power, rows, n = measure.power, sample.rows, harmonic(window.sum(), total.sum())
-    squared = sample.own ** (1 / power)
-    noise = measure.noise(total) / rows
-    beyond = max(float(squared.mean() + squared.std(ddof=1) / np.sqrt(len(rows)) - noise.mean()), 0.0)
-    fewer = np.maximum(rows / n, 1)
+    squared = own ** (1 / power)
+    by_day = noise / rows
+    error = squared.std(axis=1, ddof=1, keepdims=True) / np.sqrt(len(rows))
+    beyond = np.maximum(squared.mean(axis=1, keepdims=True) + error - by_day.mean(axis=1, keepdims=True), 0.0)
+    fewer = np.maximum(rows / window, 1)
     # The noise of a constant is 0, and so is what it may shrink by.
-    more = (beyond + noise * np.minimum(rows / n, 1)) / np.where(noise > 0, beyond + noise, 1)
-    growth: Floats = (fewer * np.where(noise > 0, more, 1)) ** power
+    more = (beyond + by_day * np.minimum(rows / window, 1)) / np.where(by_day > 0, beyond + by_day, 1)
+    growth: Floats = (fewer * np.where(by_day > 0, more, 1)) ** power
     return growth
 
 
@@ -139,7 +152,7 @@ def day_limit(
     between = max(values.var(ddof=1) - noise.mean(), 0) * max(window_noise / max(noise.mean(), 1e-300), 1)
     sd = float(np.sqrt(between + window_noise))
     side = np.copysign(1, value - values.mean())
-    return float(values.mean()), sd, _reach(side * values, level / 2)
+    return float(values.mean()), sd, float(_reach(side * values, level / 2))
 
 
 def arcsine(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
@@ -147,26 +160,28 @@ def arcsine(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
     return np.asarray(np.arcsin(np.sqrt((np.asarray(part) + 0.375) / (np.asarray(whole) + 0.75))))
 
 
-def _reach(values: Floats, level: float) -> float:
-    """The upper limit among days' values, in their standard deviations from their mean.
+def _reach(values: Floats, level: float) -> Floats:
+    """The upper limit among days' values, (..., k), in their standard deviations from their mean, (...).
 
     Days skewed upward beyond chance (a standard error of the skewness) reach as far as a shifted lognormal of that
     skewness does at the normal limit's probability (Johnson 1949, family SL).
     """
-    k = len(values)
+    k = values.shape[-1]
     normal = float(stdtrit(k - 1, 1 - level) * np.sqrt(1 + 1 / k))
-    skewness = _skewness(values) - np.sqrt(6 / k)
-    if skewness <= 0:
-        return normal
+    skewness = np.maximum(_skewness(values) - np.sqrt(6 / k), 0)
     root = skewness * np.sqrt(1 + skewness**2 / 4)
     squared = np.cbrt(1 + skewness**2 / 2 + root) + np.cbrt(1 + skewness**2 / 2 - root) - 1
-    return float((np.exp(np.sqrt(np.log(squared)) * normal) / np.sqrt(squared) - 1) / np.sqrt(squared - 1))
+    skewed = skewness > 0
+    width = np.sqrt(np.where(skewed, squared - 1, 1))
+    return np.where(skewed, (np.exp(np.sqrt(np.log(squared)) * normal) / np.sqrt(squared) - 1) / width, normal)
 
 
-def _skewness(values: Floats) -> float:
-    apart = values - values.mean()
-    variance = (apart**2).mean()
-    return float((apart**3).mean() / variance**1.5) if variance > 0 else 0.0
+def _skewness(values: Floats) -> Floats:
+    apart = values - values.mean(axis=-1, keepdims=True)
+    variance = (apart**2).mean(axis=-1)
+    third = (apart**3).mean(axis=-1)
+    found: Floats = np.divide(third, variance**1.5, out=np.zeros_like(variance), where=variance > 0)
+    return found
 
 
 def strength(distance: float, reach: float) -> float:
