@@ -90,6 +90,23 @@ def test_with_too_many_levels_to_name_the_unknown_is_other() -> None:
     assert (window.counts[-2], window.unseen) == (2, 0)
 
 
+def test_a_column_that_is_coded_gives_the_same_reference() -> None:
+    """Levels that do not occur, missing rows and the empty text included; in the slices that it cuts, too."""
+    random = np.random.default_rng(0)
+    codes = random.integers(-1, 4, 5_000)
+    levels = ("EWR", "", "JFK", "never", "LGA")
+    codes[codes == 3] = 4
+    plain = np.array([*levels, None], dtype=object)[codes]
+    rest = {"wind": random.normal(size=5_000)}
+
+    def written(origin: object) -> bytes:
+        columns = {"origin": origin, **rest}
+        kinds = {"origin": "category", "wind": "number"}
+        return reference_bytes(fit_reference(columns, kinds, np.arange(5_000) // 500, slices=("origin",)))  # type: ignore[arg-type]
+
+    assert written(Coded(codes=codes, levels=levels)) == written(plain)
+
+
 def test_counts_are_kept_per_day() -> None:
     """Days 7 and 9; the first row of the tally is for rows of no kept day."""
     reference = fitted([1, 2, math.nan, 2], blocks=[7, 7, 9, 9])
