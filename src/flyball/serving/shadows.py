@@ -200,7 +200,7 @@ def _lines(answered: Answered, number: int, found: Prediction, seconds: float) -
 
 def _said(found: Prediction, sizes: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
     """Prediction and score of each request, in JSON."""
-    if found.prediction is found.score and len(sizes) == len(found.score):
+    if found.prediction is found.score and sizes.count(1) == len(sizes):
         scores = found.score.tolist()
         if all(-_HUGE < score < _HUGE for score in scores):
             for score in scores:

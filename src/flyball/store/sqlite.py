@@ -91,7 +91,14 @@ class FileDatabase:
 def open_file(path: Path) -> FileDatabase:
     """The database in this file, made where there is none, its schema brought up to date."""
     database = FileDatabase(path, threading.local())
-    migrate_file(database._connection(), path)
+    try:
+        migrate_file(database._connection(), path)
+    except sqlite3.OperationalError as error:
+        if _writable(path):
+            raise
+        raise Unavailable(
+            f"{path} is of an earlier release, and this user may only read it; let who may write open it once"
+        ) from error
     return database
 
 
@@ -118,7 +125,8 @@ def connect(path: Path) -> sqlite3.Connection:
 def reading(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing, not even what a reader in WAL mode leaves beside the file."""
     # Beside a file that somebody has open lies its log; where there is none the file is all there is, and opening it as
-    # usual would begin one, which a read-only folder does not allow.
+    # usual would begin one, which a read-only folder does not allow. It is for a command's short life: what its owner writes
+    # meanwhile is not seen, nor guarded against.
     alone = not path.with_name(f"{path.name}-wal").exists() and not _writable(path)
     more = "&immutable=1" if alone else ""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{more}", uri=True, timeout=BUSY_TIMEOUT_S)

@@ -129,23 +129,33 @@ def test_the_home_is_named_else_found_upward_else_here(tmp_path: Path) -> None:
     assert find_home(deep, {"FLYBALL_HOME": "/x"}, tmp_path / "y").path == tmp_path / "y"
 
 
-def test_who_may_only_read_reads_and_is_told_so_when_writing() -> None:
-    """A folder of somebody else's: nothing is left beside the file, and a change is refused in a sentence."""
+@pytest.mark.parametrize("earlier", [False, True])
+def test_who_may_only_read_reads_and_is_told_so_when_writing(*, earlier: bool) -> None:
+    """A folder of somebody else's: nothing is left beside the file, and a change is refused in a sentence; so is a file
+    whose schema is to be brought up to date.
+    """
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "h")
         database = open_database(home)
         with database.write() as tx:
             emit(tx, kind="alert", payload={"n": 1}, dedup="1", at=NOW)
+            if earlier:
+                tx.run(f"PRAGMA user_version = {max(migrations()) - 1}")
         database.close()
         paths = [Path(folder), *Path(folder).rglob("*")]
         for path in paths:
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
-            assert _as_a_stranger(lambda: _read_and_write(home)) == 0
+            assert _as_a_stranger(lambda: _open_earlier(home) if earlier else _read_and_write(home)) == 0
             assert not [path for path in home.path.iterdir() if path.name.startswith("flyball.db-")]
         finally:
             for path in paths:
                 path.chmod(0o755)
+
+
+def _open_earlier(home: Home) -> None:
+    with pytest.raises(Unavailable, match="is of an earlier release, and this user may only read it"):
+        open_database(home)
 
 
 def _read_and_write(home: Home) -> None:
