@@ -114,7 +114,7 @@ def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, 
         return 0
     rows = [
         {"key": key, "value": int(late), "timestamp": at}
-        for key, late, at in zip(known["flight"], known["late"], known["known_at"].dt.to_pydatetime(), strict=True)
+        for key, late, at in zip(known["flight"], known["late"], _times(known["known_at"]), strict=True)
     ]
     return server.clients[0].outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d%H}")
 
@@ -123,7 +123,7 @@ def ask(site: Site, server: Server, world: World, start: datetime, end: datetime
     """Every flight scheduled in [start, end), one request per scheduled hour; seconds it took."""
     began = time.monotonic()
     flights = departing(world, start, end)
-    rows, keys, times = _values(flights), flights["flight"].tolist(), list(flights["timestamp"].dt.to_pydatetime())
+    rows, keys, times = _values(flights), flights["flight"].tolist(), _times(flights["timestamp"])
     hours = hours_of(flights)
 
     def ask_some(number: int) -> None:
@@ -168,6 +168,11 @@ def wait_for_deployment(site: Site, server: Server) -> None:
             return
         time.sleep(0.02)
     raise Unavailable(f"the workers did not take up generation {deployed.generation} within {SWAP_TIMEOUT_S:g} s")
+
+
+def _times(column: pd.Series) -> list[datetime]:
+    """In UTC, converted together: the client would convert them one by one."""
+    return list(column.dt.tz_convert("UTC").dt.to_pydatetime())
 
 
 def _values(rows: pd.DataFrame) -> list[list[Any]]:

@@ -10,10 +10,13 @@ from typing import Any
 import orjson
 
 from flyball.journal import lake
+from flyball.journal.refused import refused
 from flyball.loop.importance import kept_importance
 from flyball.loop.site import Site
 from flyball.monitor.diagnosis import Diagnosis, Labels, by_inputs, diagnosis_from_json, with_labels
+from flyball.monitor.faults import Broken
 from flyball.monitor.inputs import broken_inputs
+from flyball.monitor.refused import Refused, refused_from_json, too_many
 from flyball.monitor.windows import Window, window_name
 from flyball.registry.decisions import decide, decided, decisions
 from flyball.registry.records import Version
@@ -32,12 +35,30 @@ EARLIER = 60
 def diagnose_closed(
     site: Site, window: Window, serving: Version, reference: Reference, verdict: DriftVerdict
 ) -> Diagnosis:
-    """By the inputs alone. `verdict`: on the window's rows against `serving`'s reference. Written once a window."""
+    """By the inputs alone, those that were refused too. `verdict`: on the window's rows against `serving`'s reference.
+
+    Written once a window.
+    """
+    requests, columns = refused(site.home, site.model, *window)
+    seen = Refused(requests=requests, columns=columns)
+    faults = _refused(site, seen, window, verdict.level) if columns else ()
     rows = lake.predictions(site.home, site.model, *window) if verdict.verdict == "drift" else None
-    faults = () if rows is None else broken_inputs(reference, rows, verdict)
+    if rows is not None:
+        named = {item.feature for item in faults}
+        faults += tuple(item for item in broken_inputs(reference, rows, verdict) if item.feature not in named)
     found = by_inputs(verdict, faults, importance=kept_importance(site.home.path / serving.bundle))
-    _keep(site, window, serving.number, found, "closed", at=window[1])
+    _keep(site, window, serving.number, found, "closed", at=window[1], refused=seen)
     return found
+
+
+def _refused(site: Site, seen: Refused, window: Window, level: float) -> tuple[Broken, ...]:
+    """What was refused more often than in the windows before that were whole."""
+    earlier = [
+        refused_from_json(item.evidence["refused"])
+        for item in decisions(site.database, site.model, kind="diagnosis", limit=2 * EARLIER)
+        if "refused" in item.evidence and item.verdict != "broken_data" and item.subject != window_name(window)
+    ]
+    return too_many(seen, earlier[:EARLIER], level)
 
 
 def diagnose_mature(site: Site, *, now: datetime) -> None:
@@ -135,8 +156,18 @@ def _loss(site: Site, number: int, evidence: Mapping[str, Any]) -> float | None:
     return float(held.value - measured if GREATER_IS_BETTER[metric] else measured - held.value)
 
 
-def _keep(site: Site, window: Window, number: int, found: Diagnosis, labels: str, *, at: datetime) -> None:
+def _keep(
+    site: Site,
+    window: Window,
+    number: int,
+    found: Diagnosis,
+    labels: str,
+    *,
+    at: datetime,
+    refused: Refused | None = None,
+) -> None:
     day = window_name(window)
+    more = {} if refused is None else {"refused": refused.to_json()}
     with site.database.write() as tx:
         decide(
             tx,
@@ -146,7 +177,7 @@ def _keep(site: Site, window: Window, number: int, found: Diagnosis, labels: str
             subject=day,
             verdict=found.cause,
             reason=f"{found.reason}; default: {found.action}",
-            evidence={**found.to_json(), "version": number, "labels": labels},
+            evidence={**found.to_json(), "version": number, "labels": labels, **more},
             dedup=_dedup(site, day, labels),
         )
 

@@ -1,20 +1,24 @@
 """Keeps every closed window's performance up to date: first immature, then mature, and again when late news comes.
 
-What came since is told by the lake's files: a name that was not read yet is news. The windows it may change are looked for
-row by row and judged again, as far back as `lookback` says; what is too late for that is told, and counted by a backfill.
+The windows that news may change are looked for row by row and judged again, as far back as `agenda.lookback` says; what is
+too late for that is told, and counted by a backfill.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 import orjson
 
 from flyball.journal import news
-from flyball.journal.layout import date_of, lake_files
+from flyball.loop.agenda import Agenda, agenda_of, judged_windows, question_of
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.calm import calm
-from flyball.monitor.answered import answered
+from flyball.monitor.answered import Answered, answered
 from flyball.monitor.labelled import watch_performance
 from flyball.monitor.performance import PerformanceVerdict
 from flyball.monitor.question import Question
@@ -25,60 +29,46 @@ from flyball.registry.decisions import decide
 from flyball.store import Database, Home, moment, stamp, utcnow
 from flyball.store.ids import derived_id
 
-#: windows judged for the first time in one beat: a loop that was away for years catches up in small steps.
-MOST_AT_ONCE = 60
-#: news is looked for this often; what came meanwhile is found then.
-NEWS_EVERY = timedelta(minutes=10)
-#: windows, besides those within the label's delay, that news is looked for in first.
-NEAR = 2
-#: for how long an outcome without a window of its own is still looked for after the label's delay.
-OPEN_END_S = 30 * 86_400.0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What the lake holds of it."""
+
+    #: each window's predictions with their outcomes, in time order; the first are read, the others as they are asked for.
+    rows: Iterator[Answered]
+    #: whether some of the news is about predictions that are no longer judged again.
+    strangers: bool
 
 
-def question_of(project: Project) -> Question:
-    """What a project's windows are judged by."""
-    return Question(
-        model=project.model.name,
-        task=project.model.task,
-        rule=project.retrain.performance,
-        confidence=project.gate.confidence,
-        positive=project.model.positive,
-        primary=project.model.primary_metric,
-        slices=project.monitor.slices,
-        outcomes=project.outcomes,
-        label_delay_s=project.monitor.label_delay_s,
-        false_alarms=project.monitor.false_alarms_per_window,
-    )
+def keep_performance(
+    home: Home, database: Database, project: Project, *, now: datetime, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Judge what has closed, what has matured, and what news has come for; then open or end the alert.
 
-
-def lookback(project: Project) -> timedelta:
-    """How old a window may be and still be judged again: the label's delay, and the longest outcome's window."""
-    windows = [OPEN_END_S if item.window_s is None else item.window_s for item in project.outcomes]
-    return timedelta(seconds=project.monitor.label_delay_s + max(windows) + project.monitor.window_s)
-
-
-def keep_performance(home: Home, database: Database, project: Project, *, now: datetime) -> None:
-    """Judge what has closed, what has matured, and what news has come for; then open or end the alert."""
-    question = question_of(project)
-    past = live.history(database, question.model)
-    if not past:
+    `meanwhile` is done on this thread while the lake is read on another, which takes about as long as judging drift.
+    """
+    agenda = agenda_of(home, database, project, now)
+    if agenda is None:
+        meanwhile()
         return
-    settings, zone = project.monitor, project.pipeline.timezone
-    since = now - lookback(project)
-    files = _files(home, question.model, since)
-    fresh = _news(database, question.model, files, now)
-    known = _judged(database, question.model)
-    last = max((end for _, end in known), default=None)
-    closed = due_windows(past[0].at, last, now, settings.window_s, 0, zone)[:MOST_AT_ONCE]
-    # Most news is of what was asked lately, and whose labels come in their time.
-    near = now - timedelta(seconds=settings.label_delay_s + NEAR * settings.window_s)
-    touched, strangers = _touched(home, question.model, known, fresh, since, near)
-    again = {*_due(database, question.model, now), *_worth(database, question.model, touched, now)}
-    _alert(database, question, _judge(home, database, question, {*again, *closed}, now))
-    if fresh:
-        if strangers:
-            _tell_too_late(home, database, question.model, fresh, since, now=now)
-        _remember(database, question.model, files, now)
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_looked, home, agenda)
+        meanwhile()
+        looked = coming.result()
+    question = agenda.question
+    _alert(database, question, _judged_by(home, database, question, looked.rows))
+    if agenda.fresh:
+        if looked.strangers:
+            _tell_too_late(home, database, question.model, agenda.fresh, agenda.since, now=now)
+        _remember(database, question.model, agenda.files, now)
+
+
+def _looked(home: Home, agenda: Agenda) -> _Looked:
+    touched, strangers = _touched(home, agenda)
+    windows = _served({*agenda.matured, *_worth(agenda, touched), *agenda.closed}, agenda.first)
+    rows = answered(home, agenda.question, windows, agenda.now)
+    first = next(rows, None)
+    return _Looked(rows=rows if first is None else chain([first], rows), strangers=strangers)
 
 
 def backfill(
@@ -92,42 +82,26 @@ def backfill(
     past = live.history(database, question.model)
     if not past:
         return []
-    known = [window for window in _judged(database, question.model) if since is None or window[1] > since]
-    last = max((end for _, end in _judged(database, question.model)), default=None)
+    known = [window for window in judged_windows(database, question.model) if since is None or window[1] > since]
+    last = max((end for _, end in judged_windows(database, question.model)), default=None)
     settings = project.monitor
     missing = due_windows(past[0].at, last, now, settings.window_s, 0, project.pipeline.timezone)
-    wanted = {*known, *(item for item in missing if since is None or item[1] > since)}
-    return list(_judge(home, database, question, wanted, now).items())
+    wanted = _served({*known, *(item for item in missing if since is None or item[1] > since)}, past[0].at)
+    return list(_judged_by(home, database, question, answered(home, question, wanted, now)).items())
 
 
-def _judge(
-    home: Home, database: Database, question: Question, windows: set[Window], now: datetime
-) -> dict[Window, PerformanceVerdict]:
+def _served(windows: set[Window], first: datetime) -> list[Window]:
     """Those of the windows at whose end a version was live, in time order: each is compared with those before it."""
-    wanted = [window for window in sorted(windows) if live.live_at(database, question.model, window[1]) is not None]
-    return {
-        rows.window: watch_performance(database, home, question, rows, recorded_at=utcnow())
-        for rows in answered(home, question, wanted, now)
-    }
+    return [window for window in sorted(windows) if first <= window[1]]
 
 
-def _files(home: Home, model: str, since: datetime) -> set[str]:
-    """The lake's files that may hold news of windows from `since` on."""
-    first = date_of(since - timedelta(days=1))
-    return {*lake_files(home, "predictions", model, first), *lake_files(home, "outcomes", model, first)}
+def _judged_by(
+    home: Home, database: Database, question: Question, rows: Iterable[Answered]
+) -> dict[Window, PerformanceVerdict]:
+    return {one.window: watch_performance(database, home, question, one, recorded_at=utcnow()) for one in rows}
 
 
-def _news(database: Database, model: str, files: set[str], now: datetime) -> set[str]:
-    """Those of the files that were not read yet; none where news was looked for a moment ago."""
-    row = database.one("SELECT files, at FROM lake_read WHERE model = :model", model=model)
-    if row is None:
-        return files
-    if timedelta(0) <= now - moment(row["at"]) < NEWS_EVERY:
-        return set()
-    return files - set(orjson.loads(row["files"]))
-
-
-def _remember(database: Database, model: str, files: set[str], now: datetime) -> None:
+def _remember(database: Database, model: str, files: Collection[str], now: datetime) -> None:
     """Written last: a loop killed before does it over."""
     with database.write() as tx:
         tx.run(
@@ -139,54 +113,32 @@ def _remember(database: Database, model: str, files: set[str], now: datetime) ->
         )
 
 
-def _judged(database: Database, model: str) -> list[Window]:
-    rows = database.all(
-        "SELECT start, ends FROM \"window\" WHERE model = :model AND kind = 'performance' ORDER BY start", model=model
-    )
-    return [(moment(row["start"]), moment(row["ends"])) for row in rows]
-
-
-def _due(database: Database, model: str, now: datetime) -> list[Window]:
-    """Windows in which something has matured since they were judged."""
-    rows = database.all(
-        "SELECT start, ends FROM \"window\" WHERE model = :model AND kind = 'performance' AND due_at <= :now",
-        model=model,
-        now=stamp(now),
-    )
-    return [(moment(row["start"]), moment(row["ends"])) for row in rows]
-
-
-def _touched(
-    home: Home, model: str, known: list[Window], fresh: set[str], since: datetime, near: datetime
-) -> tuple[list[Window], bool]:
+def _touched(home: Home, agenda: Agenda) -> tuple[list[Window], bool]:
     """Judged windows, not older than `since`, that news has come for; and whether some of it is about older predictions.
 
     Before the first judgement nothing is older.
     """
-    open_still = [window for window in known if window[1] > since]
-    if not open_still or not fresh:
-        return [], bool(known and fresh)
-    times, strangers = news.touched(home, model, fresh, open_still[0][0], open_still[-1][1], near=near)
+    open_still = [window for window in agenda.known if window[1] > agenda.since]
+    if not open_still or not agenda.fresh:
+        return [], bool(agenda.known and agenda.fresh)
+    start, end = open_still[0][0], open_still[-1][1]
+    times, strangers = news.touched(home, agenda.question.model, agenda.fresh, start, end, near=agenda.near)
     minute = timedelta(minutes=1)
     return [
         (start, end) for start, end in open_still if any(start < at + minute and at < end for at in times)
     ], strangers
 
 
-def _worth(database: Database, model: str, touched: list[Window], now: datetime) -> list[Window]:
+def _worth(agenda: Agenda, touched: list[Window]) -> list[Window]:
     """Of the windows that news has come for those to judge now: an immature one alarms nobody, and is shown anew only after
     a window's length.
     """
-    rows = database.all(
-        "SELECT start, evidence FROM \"window\" WHERE model = :model AND kind = 'performance' AND mature = 0",
-        model=model,
-    )
-    last = {moment(row["start"]): moment(orjson.loads(row["evidence"])["known_by"]) for row in rows}
-    return [(start, end) for start, end in touched if start not in last or now - last[start] >= end - start]
+    shown, now = agenda.shown, agenda.now
+    return [(start, end) for start, end in touched if start not in shown or now - shown[start] >= end - start]
 
 
 def _tell_too_late(
-    home: Home, database: Database, model: str, fresh: set[str], since: datetime, *, now: datetime
+    home: Home, database: Database, model: str, fresh: Collection[str], since: datetime, *, now: datetime
 ) -> None:
     """Record outcomes for predictions that are no longer judged again."""
     count = news.too_late(home, model, fresh, since)

@@ -40,9 +40,13 @@ def watch(site: Site, *, now: datetime) -> None:
     first = past[0].at
     settings = site.project.monitor
     zone = site.project.pipeline.timezone
-    for window in due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone)[:MOST_AT_ONCE]:
-        _watch_drift(site, window)
-    keep_performance(site.home, site.database, site.project, now=now)
+    windows = due_windows(first, _last(site, "drift"), now, settings.window_s, 0, zone)[:MOST_AT_ONCE]
+
+    def drift() -> None:
+        for window in windows:
+            _watch_drift(site, window)
+
+    keep_performance(site.home, site.database, site.project, now=now, meanwhile=drift)
     diagnosing.diagnose_mature(site, now=now)
 
 

@@ -212,7 +212,7 @@ def _location(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level
         z, reach = location_root(seen.counts, total.counts[0]), root_limit(level)
     else:
         days = quiet.days.tally
-        means, noise, centre = centred(days.bends / STEPS / days.rows, variance / days.rows, quiet.days)
+        means, noise, centre = centred(days.bends / STEPS / days.rows, variance / days.rows, quiet)
         middle, sd, reach = day_limit(means, noise, value - centre, variance / seen.n, level)
         z = float(np.clip((value - centre - middle) / max(sd, 1 / STEPS), -1e6, 1e6))
     unit = max(known.ruler.bent_sd, 1 / STEPS)
@@ -240,7 +240,7 @@ def of_missing(seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
     else:
         days = quiet.days.tally
         size = days.rows + days.missing
-        roots, noise, centre = centred(arcsine(days.missing, size), 1 / (4 * size), quiet.days)
+        roots, noise, centre = centred(arcsine(days.missing, size), 1 / (4 * size), quiet)
         middle, sd, reach = day_limit(roots, noise, point - centre, 1 / (4 * rows), level)
         middle += centre
         strong = abs(point - middle) / (reach * sd)

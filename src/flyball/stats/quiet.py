@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 Against = Literal["all", "weekday", "hours", "hours and weekday"]
 
 #: What was found of so many features is remembered: one window after the other is held against the same reference.
-REMEMBERED = 256
+REMEMBERED = 1024
 #: Fewer days than this, and rows are taken as independent ("iid").
 MIN_BLOCKS = 10
 #: A day with fewer rows than this, or than this share of the median day's, is no sample of a day.
@@ -43,9 +43,8 @@ class Days:
     tally: Tally
     #: what each of them is compared with, (k, ...).
     rests: Tally
-    #: shape (k,): each one's weekday, and the window's; None where all days are alike.
+    #: shape (k,): each one's weekday; None where all days are alike.
     weekdays: Ints | None
-    weekday: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,60 +55,65 @@ class Quiet:
     total: Tally
     #: None: too few, rows are taken as independent.
     days: Days | None
+    #: the window's, where days of the same weekday are what it is compared with.
+    weekday: int | None
     against: Against
 
 
-@lru_cache(maxsize=REMEMBERED)
 def quiet_of(tally: Tally, place: Place, *, values: bool) -> Quiet:
     """`tally`: first the rows of no kept block, then the blocks. `values`: rows with one are looked at, else all rows."""
-    total = tally.total()
-    blocks = tally.at(np.arange(1, len(tally.missing)))
-    weekdays = None if place.weekdays is None else np.array(place.weekdays, dtype=np.int64)
-    if place.hours is not None:
-        serving = np.array(place.hours, dtype=np.bool_)
-        blocks = blocks.at(serving)
-        weekdays = None if weekdays is None else weekdays[serving]
-        total = blocks.total()
-    usable = _usable(blocks.rows if values else blocks.rows + blocks.missing)
-    days = blocks.at(usable)
+    total, everyday = _all_days(tally, place.hours, values=values)
     hours = place.hours is not None
-    if len(days.missing) < MIN_BLOCKS:
-        return Quiet(total=total, days=None, against="hours" if hours else "all")
-    if weekdays is not None and place.weekday is not None:
-        alike = _by_weekday(days, weekdays[usable], place.weekday, values=values)
-        if alike is not None:
-            its_own = alike.tally.at(np.asarray(alike.weekdays == place.weekday)).total()
-            return Quiet(total=its_own, days=alike, against="hours and weekday" if hours else "weekday")
-    found = Days(tally=days, rests=total - days, weekdays=None, weekday=None)
-    return Quiet(total=total, days=found, against="hours" if hours else "all")
+    if everyday is not None and place.weekdays is not None and place.weekday is not None:
+        week = _by_weekday(tally, place.hours, place.weekdays, values=values)
+        if week is not None and (its_own := week[1].get(place.weekday)) is not None:
+            against: Against = "hours and weekday" if hours else "weekday"
+            return Quiet(total=its_own, days=week[0], weekday=place.weekday, against=against)
+    return Quiet(total=total, days=everyday, weekday=None, against="hours" if hours else "all")
 
 
-def centred(values: Floats, noise: Floats, days: Days) -> tuple[Floats, Floats, float]:
+def centred(values: Floats, noise: Floats, quiet: Quiet) -> tuple[Floats, Floats, float]:
     """Days' `values` less the mean of the other days of their weekday, their sampling variances `noise` then, and what is to
     be taken off the window's value. Where all days are alike nothing is.
     """
-    if days.weekdays is None:
+    if quiet.days is None or quiet.days.weekdays is None:
         return values, noise, 0.0
-    names, where, count = np.unique(days.weekdays, return_inverse=True, return_counts=True)
+    names, where, count = np.unique(quiet.days.weekdays, return_inverse=True, return_counts=True)
     means = np.bincount(where, values) / count
     # A day less the mean of the others is k / (k - 1) times the day less the mean of all.
     more = (count / (count - 1))[where]
-    return (values - means[where]) * more, noise * more, float(means[names == days.weekday][0])
+    return (values - means[where]) * more, noise * more, float(means[names == quiet.weekday][0])
 
 
-def _usable(rows: Ints) -> npt.NDArray[np.bool_]:
-    """Which blocks can serve as samples by their rows."""
-    if len(rows) == 0:
-        return np.zeros(0, dtype=np.bool_)
-    enough: npt.NDArray[np.bool_] = rows >= max(MIN_BLOCK_ROWS, MIN_BLOCK_SHARE * float(np.median(rows)))
-    return enough
+Hours = tuple[bool, ...] | None
 
 
-def _by_weekday(days: Tally, weekdays: Ints, weekday: int, *, values: bool) -> Days | None:
-    """The days by weekday; None where there are too few of the window's, or weekdays do not matter."""
+@lru_cache(maxsize=REMEMBERED)
+def _all_days(tally: Tally, hours: Hours, *, values: bool) -> tuple[Tally, Days | None]:
+    """All rows of these hours, as one block, and the days with as many rows as it takes; None where these are too few."""
+    blocks = _blocks(tally, hours)
+    days = blocks.at(_usable(blocks, values=values))
+    total = tally.total() if hours is None else blocks.total()
+    if len(days.missing) < MIN_BLOCKS:
+        return total, None
+    return total, Days(tally=days, rests=total - days, weekdays=None)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _by_weekday(
+    tally: Tally, hours: Hours, weekday_of: tuple[int, ...], *, values: bool
+) -> tuple[Days, dict[int, Tally]] | None:
+    """The days, each compared with those of its weekday, and a weekday's days as one block, for those that are often enough;
+    None where too few are, or weekdays do not matter.
+    """
+    blocks, weekdays = _blocks(tally, hours), np.array(weekday_of, dtype=np.int64)
+    if hours is not None:
+        weekdays = weekdays[np.array(hours, dtype=np.bool_)]
+    usable = _usable(blocks, values=values)
+    days, weekdays = blocks.at(usable), weekdays[usable]
     often = np.bincount(weekdays, minlength=7) >= MIN_ALIKE
     kept: npt.NDArray[np.bool_] = often[weekdays]
-    if not often[weekday] or kept.sum() < MIN_BLOCKS:
+    if kept.sum() < MIN_BLOCKS:
         return None
     days, weekdays = days.at(kept), weekdays[kept]
     points = _points(days.counts) if values else arcsine(days.missing, days.rows + days.missing)[:, None]
@@ -117,7 +121,23 @@ def _by_weekday(days: Tally, weekdays: Ints, weekday: int, *, values: bool) -> D
         return None
     same = (weekdays[:, None] == weekdays[None, :]).astype(np.int64)
     totals = days.each(lambda sums: same @ sums)
-    return Days(tally=days, rests=totals - days, weekdays=weekdays, weekday=weekday)
+    alone = {number: days.at(np.asarray(weekdays == number)).total() for number in np.flatnonzero(often).tolist()}
+    return Days(tally=days, rests=totals - days, weekdays=weekdays), alone
+
+
+def _blocks(tally: Tally, hours: Hours) -> Tally:
+    """The blocks of these hours, None: all of them."""
+    blocks = tally.at(np.arange(1, len(tally.missing)))
+    return blocks if hours is None else blocks.at(np.array(hours, dtype=np.bool_))
+
+
+def _usable(blocks: Tally, *, values: bool) -> npt.NDArray[np.bool_]:
+    """Which blocks can serve as samples by their rows."""
+    rows = blocks.rows if values else blocks.rows + blocks.missing
+    if len(rows) == 0:
+        return np.zeros(0, dtype=np.bool_)
+    enough: npt.NDArray[np.bool_] = rows >= max(MIN_BLOCK_ROWS, MIN_BLOCK_SHARE * float(np.median(rows)))
+    return enough
 
 
 def _points(counts: Ints) -> Floats:

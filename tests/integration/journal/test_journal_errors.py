@@ -11,6 +11,7 @@ from flyball.journal import lake
 from flyball.journal.carry import TRANSITIONS
 from flyball.journal.line import NO_MODEL, encode_error
 from flyball.journal.parse import parse_line
+from flyball.journal.refused import refused
 from flyball.opened import open_home
 from flyball.store import stamp
 from tests.integration.journal.conftest import DAY
@@ -134,3 +135,22 @@ def test_a_line_that_is_not_ours_is_none(changes: dict[str, Any]) -> None:
     rest: dict[str, Any] = {"reason": "internal", "columns": [], "caller": "", "request_id": "r", "route": ""}
     assert parse_line(encode_error(**(values | rest))) is not None
     assert parse_line(encode_error(**(values | rest | changes))) is None
+
+
+def test_refused_requests_are_counted_beside_all_there_were(journal: Any) -> None:
+    """Two requests with three rows were answered, four refused: three for their columns, one of them of the next day."""
+    journal.predict("a", "b", request_id="one")
+    journal.predict("c", request_id="two")
+    refuse(journal, "e1")
+    refuse(journal, "e2", columns=["hour"])
+    refuse(journal, "e3", reason="malformed", status=400, columns=[])
+    refuse(journal, "e4", timestamp=stamp(DAY + timedelta(days=1)))
+    journal.carry()
+    day = (DAY.replace(hour=0), DAY.replace(hour=0) + timedelta(days=1))
+    assert refused(journal.home, "flights", *day) == (4, {"origin": 1, "hour": 2})
+
+
+def test_where_none_was_refused_nothing_is_counted(journal: Any) -> None:
+    journal.predict("a")
+    journal.carry()
+    assert refused(journal.home, "flights", DAY, END) == (0, {})

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from flyball.engine.session import load_engine
-from flyball.journal.line import encode_outcomes, encode_predictions
+from flyball.journal.line import encode_error, encode_outcomes, encode_predictions
 from flyball.loop.alerts import alerts
 from flyball.loop.diagnosing import of_closed
 from flyball.loop.importance import kept_importance
@@ -120,6 +120,34 @@ def test_nulls_upstream_are_broken_data_and_no_retrain(site: Site) -> None:
     tick(settled(careful, retrain={"mode": "off"}), now=MIDNIGHT + 3 * DAY)
     (ended,) = (item for item in alerts(site.database) if item.name == "broken_data")
     assert ended.resolved_at == MIDNIGHT + 3 * DAY
+
+
+def test_a_source_that_sends_text_for_a_number_is_broken_data(site: Site) -> None:
+    """Every request of a day is refused for x1: there is no row left to judge, and that is no silence."""
+    careful = watched(site)
+    for number in range(30):
+        at = stamp(MIDNIGHT + timedelta(hours=9, minutes=number))
+        line = encode_error(
+            id=f"e{number}",
+            timestamp=at,
+            model="late",
+            version=1,
+            status=422,
+            reason="contract",
+            columns=["x1"],
+            caller="10.0.0.7",
+            request_id=f"r{number}",
+            route="/models/{model}/predict",
+        )
+        _append(site, "errors", line)
+    assert tick(careful, now=MIDNIGHT + DAY).release is None
+    assert diagnoses(site) == [("closed", "broken_data", "quarantine")]
+    (alert,) = alerts(site.database)
+    assert (alert.name, alert.severity, alert.resolved_at) == ("broken_data", "critical", None)
+    assert "x1 had 30 of 30 requests refused (100.0%): it is absent, or no value of its kind" in alert.title
+    answer(site, MIDNIGHT + DAY, quiet(MIDNIGHT + DAY))
+    tick(settled(careful, retrain={"mode": "off"}), now=MIDNIGHT + 2 * DAY)
+    assert [item.resolved_at for item in alerts(site.database)] == [MIDNIGHT + 2 * DAY]
 
 
 def test_a_shift_of_the_inputs_is_covariate_drift_and_retrains(site: Site) -> None:
