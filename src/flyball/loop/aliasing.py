@@ -16,7 +16,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the 
 from mlflow.tracking import MlflowClient
 from sqlalchemy.orm import configure_mappers
 
-from flyball.loop.unaided import HEAD, STAGE, Told, say
+from flyball.loop.unaided import Told, say
+from flyball.loop.unaided_file import HEAD, STAGE
 
 # What a client loads at its first call, done here, in the process that steps are forked from: each would do it anew.
 for _name in (

@@ -20,6 +20,7 @@ from flyball.loop import unaided
 from flyball.loop.leading import LEASE
 from flyball.loop.site import tracking_uri
 from flyball.loop.unaided import Told
+from flyball.loop.unaided_file import Unfamiliar
 from flyball.pipeline.artifact import load
 from flyball.pipeline.owner import is_alive, this_process
 from flyball.pipeline.task import lone_task
@@ -109,7 +110,7 @@ def project(
         try:
             with unaided.opened(uri, model, timeout_s=timeout_s, write=True) as registry:
                 unaided.say(registry, model, told)
-        except unaided.Unfamiliar:
+        except Unfamiliar:
             plain = {**asdict(told), "stages": {str(number): stage for number, stage in told.stages.items()}}
             constants = {"name": model, "uri": uri, "told": plain}
             ask_mlflow(home, workers, "project_aliases", constants, log=model, now=now, timeout_s=timeout_s)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,26 +16,21 @@ import pandas as pd
 
 import flyball.engine.graph  # noqa: F401  # skl2onnx, imported in the process that steps are forked from
 from flyball.engine.bundle import write_bundle
-from flyball.engine.contract import Contract, Kind, Task
+from flyball.engine.contract import Contract, Task
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.graph_file import is_graph
 from flyball.engine.infer import class_text, infer_contract, kind_of_labels, labels_in
 from flyball.engine.parity import TOLERANCE
-from flyball.engine.session import Engine, load_engine
+from flyball.engine.session import load_engine
 from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
-from flyball.loop.estimating import estimator_bytes
 from flyball.loop.evidence import SLICE
-from flyball.loop.importance import IMPORTANCE, MOST_ROWS, importance, importance_bytes
+from flyball.loop.frames import days_of, frame_of, microseconds, scores_of, truth_of
 from flyball.loop.replay import replay
-from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unseen_by
-from flyball.monitor.estimators import ESTIMATE
+from flyball.loop.trained import keep, seen, stamped, trained_on, unseen_by
+from flyball.loop.watched import estimator, references
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.registry.slices import cut
-from flyball.stats.bins import Coded
-from flyball.stats.blocks import DAY_S, Cut, block_numbers, cut_for
-from flyball.stats.profile import answers_of, fit_reference, most_blocks
-from flyball.stats.profile_file import reference_bytes
 from flyball.stats.sanity import alone
 
 #: the last held-out rows, on which features are suspected of being the target.
@@ -82,8 +77,8 @@ def bundle(
             **standing.files,
             "contract.json": orjson.dumps(contract.to_json(), option=orjson.OPT_INDENT_2),
             "parity.json": orjson.dumps(standing.parity, option=orjson.OPT_INDENT_2),
-            **(_references(standing.engine, trained, proving, names, timezone, watched or {}) if profiled else {}),
-            **_estimator(standing.engine, held_out, run, timezone),
+            **(references(standing.engine, trained, proving, names, timezone, watched or {}) if profiled else {}),
+            **estimator(standing.engine, held_out, run, timezone),
         },
     )
     dismiss(standing, draft)
@@ -160,14 +155,14 @@ def score(
             break
     engine = load_engine(run.path / candidate["bundle"], candidate["digest"])
     found: dict[str, Any] = {
-        "y": _truth(used, engine.contract, names),
+        "y": truth_of(used, engine.contract, names),
         "candidate": scores_of(engine, used),
         "champion": np.empty(0),
         "clusters": _clusters(used, names, cluster, timezone),
-        "times": _microseconds(used, names),
+        "times": microseconds(used, names),
         "stand_in": np.asarray([chosen]),
         "left_out": np.asarray([left_out]),
-        "day": _days(used, names, timezone) if names.timestamp else np.empty(0, dtype=np.int64),
+        "day": days_of(used, names, timezone) if names.timestamp else np.empty(0, dtype=np.int64),
     }
     found["replayed"] = replay(engine, used)
     found["alone"] = _alone(used.tail(SUSPECTED_ROWS), found["y"][-SUSPECTED_ROWS:], engine.contract)
@@ -201,145 +196,14 @@ def _alone(rows: pd.DataFrame, y: npt.NDArray[np.float64], contract: Contract) -
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def frame_of(value: Any, what: str) -> pd.DataFrame:
-    """The table as pandas; of several results the first that is a table."""
-    for item in value if isinstance(value, (tuple, list)) else (value,):
-        if isinstance(item, pd.DataFrame):
-            return item
-        if hasattr(item, "to_pandas"):
-            frame: pd.DataFrame = item.to_pandas()
-            return frame
-    raise Mistake(f"{what} is {type(value).__name__}; Flyball needs a table there (pandas, polars or pyarrow)")
-
-
 def _features(rows: pd.DataFrame, names: ModelNames) -> tuple[str, ...]:
     return tuple(str(column) for column in rows.columns if column not in (names.target, names.key, names.timestamp))
-
-
-def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDArray[np.float64]:
-    """Shape (n,): 1 for the positive class, the class's index, or the value."""
-    values = rows[names.target]
-    if contract.task == "regression":
-        return values.to_numpy(dtype=np.float64)
-    codes, distinct = pd.factorize(values)
-    if contract.task == "binary":
-        meaning = [float(class_text(value) == contract.positive) for value in distinct]
-    else:
-        meaning = [float(contract.classes.index(class_text(value))) for value in distinct]
-    return np.asarray(meaning)[codes]
-
-
-def scores_of(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Shape (n,) or, multiclass, (n, classes)."""
-    answer = engine.predict(columns_from_frame(engine.contract, rows))
-    if engine.contract.task == "multiclass":
-        assert answer.probabilities is not None
-        return answer.probabilities
-    return answer.score
-
-
-def _microseconds(rows: pd.DataFrame, names: ModelNames) -> npt.NDArray[np.int64]:
-    if names.timestamp is None:
-        return np.empty(0, dtype=np.int64)
-    return np.asarray(times_of(rows, names).astype("int64").to_numpy(), dtype=np.int64)
-
-
-def _days(rows: pd.DataFrame, names: ModelNames, timezone: str) -> npt.NDArray[np.int64]:
-    """Local day number of every row: the blocks whose rows move together."""
-    local = times_of(rows, names).dt.tz_convert(timezone).dt.tz_localize(None)
-    return np.asarray(local.dt.floor("D").astype("int64").to_numpy() // 86_400_000_000, dtype=np.int64)
 
 
 def _clusters(rows: pd.DataFrame, names: ModelNames, cluster: str | None, timezone: str) -> npt.NDArray[np.int64]:
     """Empty: rows count as independent."""
     if cluster == "day":
-        return _days(rows, names, timezone)
+        return days_of(rows, names, timezone)
     if cluster == "key":
         return pd.factorize(rows[names.key])[0].astype(np.int64)
     return np.empty(0, dtype=np.int64)
-
-
-def _references(
-    engine: Engine,
-    trained: pd.DataFrame,
-    proving: pd.DataFrame,
-    names: ModelNames,
-    timezone: str,
-    watched: Mapping[str, Any],
-) -> dict[str, bytes]:
-    """What live rows are judged against: the profile of the training rows, and what each feature is worth."""
-    known = proving[proving[names.target].notna()].tail(MOST_ROWS)
-    worth = importance(engine, columns_from_frame(engine.contract, known), _truth(known, engine.contract, names))
-    return {"profile.json": _profile(engine, trained, names, timezone, watched), IMPORTANCE: importance_bytes(worth)}
-
-
-def _profile(
-    engine: Engine, trained: pd.DataFrame, names: ModelNames, timezone: str, watched: Mapping[str, Any]
-) -> bytes:
-    """The reference that drift is judged against: the features and the model's own answers, cut as windows will be, of the
-    newest days.
-
-    Timestamps are left out: time goes on, and its every value is new.
-    """
-    blocked = cut_for(watched.get("window_s", DAY_S), timezone) if names.timestamp else None
-    blocks = None if blocked is None else _blocks(trained, names, blocked)
-    if blocks is not None:
-        newest = np.isin(blocks, np.unique(blocks)[-most_blocks(blocked) :])
-        trained, blocks = trained[newest], blocks[newest]
-    columns = columns_from_frame(engine.contract, trained)
-    kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features if item.kind in _KINDS}
-    answers = answers_of(engine.contract.task, engine.predict(columns).score)
-    slices = [name for name in watched.get("slices", ()) if name in kinds]
-    # Each level of a category is looked at once, not each row.
-    coded = {name: _coded(trained[name]) for name, kind in kinds.items() if kind == "category"}
-    found = fit_reference(
-        {**{name: coded.get(name, columns[name]) for name in kinds}, **answers},
-        {**kinds, **dict.fromkeys(answers, "number")},
-        blocks,
-        cut=blocked,
-        slices=slices,
-    )
-    return reference_bytes(found)
-
-
-def _coded(values: pd.Series[Any]) -> Coded:
-    codes, levels = pd.factorize(values)
-    return Coded(codes=codes, levels=[str(level) for level in levels])
-
-
-def _blocks(rows: pd.DataFrame, names: ModelNames, cut: Cut) -> npt.NDArray[np.int64]:
-    times = times_of(rows, names)
-    local = times.dt.tz_convert(cut.timezone).dt.tz_localize(None)
-    utc, local = (
-        np.asarray(one.astype("datetime64[us]").astype("int64").to_numpy(), dtype=np.int64)
-        for one in (times.dt.tz_convert("UTC").dt.tz_localize(None), local)
-    )
-    return block_numbers(utc, local, cut)
-
-
-def _estimator(engine: Engine, held_out: pd.DataFrame, run: RunContext, timezone: str) -> dict[str, bytes]:
-    """What performance is estimated by without labels. A refit has seen the held-out rows: it goes by its gated twin's."""
-    names = run.model
-    rows = held_out[held_out[names.target].notna()] if len(held_out) else held_out
-    if run.refit or rows.empty:
-        return {}
-    columns = columns_from_frame(engine.contract, rows)
-    kinds = {item.name: _KINDS[item.kind] for item in engine.contract.features if item.kind in _KINDS}
-    found = estimator_bytes(
-        engine.contract.task,
-        _truth(rows, engine.contract, names),
-        engine.predict(columns),
-        {name: columns[name] for name in kinds},
-        frozenset(name for name, kind in kinds.items() if kind == "category"),
-        _days(rows, names, timezone) if names.timestamp else None,
-    )
-    return {} if found is None else {ESTIMATE: found}
-
-
-#: how a contract's kinds are profiled.
-_KINDS: Mapping[Kind, Literal["number", "category"]] = {
-    "number": "number",
-    "integer": "number",
-    "boolean": "number",
-    "category": "category",
-}

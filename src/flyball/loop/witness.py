@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from flyball.loop import unaided
 from flyball.loop.projecting import ask_mlflow, light_workers
 from flyball.loop.site import tracking_uri
+from flyball.loop.unaided_file import Unfamiliar
 from flyball.registry.versions import models, versions
 from flyball.store import Database, Home, utcnow
 
@@ -31,7 +32,7 @@ def mlflow_heads(home: Home, database: Database) -> Iterator[Callable[[], Mappin
             kept: Mapping[str, str | None]
             try:
                 kept = {name: _head(uri, name) for name in tracked}
-            except unaided.Unfamiliar:
+            except Unfamiliar:
                 asked = {"models": tracked, "uri": uri}
                 kept = ask_mlflow(home, workers, "kept_heads", asked, log="audit", now=utcnow(), timeout_s=PATIENCE_S)
             return {head: f"is kept with MLflow's {name}" for name, head in kept.items() if head}

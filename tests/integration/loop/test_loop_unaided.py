@@ -17,7 +17,8 @@ import pytest
 
 from flyball.errors import Unavailable
 from flyball.loop.site import Site
-from flyball.loop.unaided import Told, Unfamiliar, is_known, opened, say
+from flyball.loop.unaided import Told, is_known, opened, say
+from flyball.loop.unaided_file import Unfamiliar
 from tests.integration.loop.conftest import aliases
 
 HEAD = "3:" + "ab" * 32
