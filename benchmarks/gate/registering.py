@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from flyball.loop import release
 from flyball.loop.site import open_site
-from flyball.pipeline.runs import steps_of
+from flyball.pipeline.attempts import steps_of
 from flyball.project.create import create_project
 from flyball.project.load import load_project
 from flyball.registry import audit, live

@@ -10,8 +10,10 @@ import pandas as pd
 
 from benchmarks.monitoring.quiet import STATED
 from flyball.demo.data import CATEGORIES, FEATURES, WEATHER, flights
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import DriftVerdict, judge
-from flyball.stats.profile import Reference, fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import Reference
 
 FOLDS = 5
 #: The days in which nothing but chance and weather changed, and the last day of the test.

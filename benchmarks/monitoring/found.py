@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from benchmarks.monitoring.quiet import DAYS, REFERENCE_ROWS, STATED
 from benchmarks.monitoring.worlds import QUIET, RNG, drawn, law, reference_of, window_of
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import judge
-from flyball.stats.profile import fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
 
 Column = npt.NDArray[np.generic]
 Draw = Callable[[RNG, int], Column]

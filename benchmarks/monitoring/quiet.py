@@ -10,8 +10,10 @@ import numpy.typing as npt
 from scipy.special import chdtri
 
 from benchmarks.monitoring.worlds import RNG, clumped, drawn, reference_of, window_of
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import judge
-from flyball.stats.profile import Reference, WindowProfile, fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import Reference, WindowProfile
 from flyball.stats.tails import root_limit
 from flyball.stats.tally import Tally
 

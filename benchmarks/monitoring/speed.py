@@ -18,7 +18,7 @@ from scipy import stats
 
 from flyball.monitor.inputs import THREADS, profile_batches
 from flyball.stats.drift import judge
-from flyball.stats.profile import fit_reference
+from flyball.stats.fitting import fit_reference
 from flyball.stats.profile_file import reference_bytes, reference_from_bytes
 
 ROWS = 1_000_000

@@ -16,7 +16,8 @@ from flyball.cli.show import cell, minute, printable, put, span
 from flyball.cli.versions import commit, made_of, parameters
 from flyball.dashboard.reads import history
 from flyball.errors import NotFound
-from flyball.pipeline.runs import RunRecord, StepRecord, find_run, steps_of
+from flyball.pipeline.attempts import StepRecord, steps_of
+from flyball.pipeline.runs import RunRecord, find_run
 from flyball.registry.codec import plain
 from flyball.registry.names import names_of
 from flyball.registry.records import Verdict, Version

@@ -17,9 +17,10 @@ from flyball.cli.show import progress, put, span, table
 from flyball.cli.why import render_verdict
 from flyball.dashboard.reads import model_names, require_model
 from flyball.errors import Mistake, NotFound, Refused
+from flyball.pipeline.attempts import steps_of
 from flyball.pipeline.earlier import taken_by
 from flyball.pipeline.owner import is_alive, this_process
-from flyball.pipeline.runs import RunRecord, find_run, runs_of, steps_of
+from flyball.pipeline.runs import RunRecord, find_run, runs_of
 from flyball.project.load import load_steps
 from flyball.project.records import Project
 from flyball.project.steps import StepDeclaration

@@ -22,8 +22,9 @@ from flyball.errors import FlyballError
 from flyball.loop.plan import REFIT, refit_calls
 from flyball.loop.site import Site
 from flyball.pipeline.artifact import load
+from flyball.pipeline.attempts import steps_of
 from flyball.pipeline.execute import context_of
-from flyball.pipeline.runs import find_run, steps_of
+from flyball.pipeline.runs import find_run
 from flyball.pipeline.task import Task
 from flyball.project.steps import order
 from flyball.registry.versions import versions

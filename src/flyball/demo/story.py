@@ -14,7 +14,7 @@ from flyball.demo.arms import blind_arms, scores, static_arm
 from flyball.demo.year import World
 from flyball.journal import lake
 from flyball.loop.site import Site
-from flyball.pipeline.runs import steps_of
+from flyball.pipeline.attempts import steps_of
 from flyball.stats.metrics import compute
 from flyball.store import Database
 

@@ -12,10 +12,11 @@ from flyball.errors import Mistake, StepFailed
 from flyball.loop import plan
 from flyball.loop.site import names_of
 from flyball.pipeline.artifact import Artifact, is_intact, load
+from flyball.pipeline.attempts import steps_of
 from flyball.pipeline.execute import context_of
 from flyball.pipeline.graph import StepCall, calls_of
 from flyball.pipeline.logs import tail
-from flyball.pipeline.runs import RunRecord, steps_of
+from flyball.pipeline.runs import RunRecord
 from flyball.pipeline.step import RunContext
 from flyball.pipeline.task import Task
 from flyball.pipeline.workers import StepWorkers

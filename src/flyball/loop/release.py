@@ -20,7 +20,8 @@ from flyball.loop.recipe import keep_recipe
 from flyball.loop.registering import ChampionMoved
 from flyball.loop.site import Site
 from flyball.loop.sources import SOURCES, sources
-from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, steps_of, take_over
+from flyball.pipeline.attempts import steps_of
+from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, take_over
 from flyball.pipeline.step import Window
 from flyball.project.steps import StepDeclaration, fallback_problems, order
 from flyball.registry import live

@@ -18,7 +18,7 @@ from flyball.loop.frames import frame_of
 from flyball.loop.reanswer import asked_value
 from flyball.loop.recipe import RECIPE
 from flyball.pipeline.artifact import is_intact, load
-from flyball.pipeline.runs import steps_of
+from flyball.pipeline.attempts import steps_of
 from flyball.project.load import load_project
 from flyball.registry import live
 from flyball.registry.records import Version

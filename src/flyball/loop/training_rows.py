@@ -14,8 +14,8 @@ from flyball.loop.frames import frame_of
 from flyball.loop.recipe import RECIPE
 from flyball.loop.shared_rows import TABLES
 from flyball.pipeline.artifact import is_intact, load
+from flyball.pipeline.attempts import steps_of
 from flyball.pipeline.handed import handed, whole_digests
-from flyball.pipeline.runs import steps_of
 from flyball.project.load import load_project
 from flyball.registry.records import Version
 from flyball.store import Database, Home

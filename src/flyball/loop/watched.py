@@ -22,7 +22,7 @@ from flyball.monitor.estimators import ESTIMATE
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.stats.bins import Coded
 from flyball.stats.blocks import DAY_S, Cut, block_numbers, cut_for
-from flyball.stats.profile import answers_of, fit_reference, most_blocks
+from flyball.stats.fitting import answers_of, fit_reference, most_blocks
 from flyball.stats.profile_file import reference_bytes
 
 #: how a contract's kinds are profiled.

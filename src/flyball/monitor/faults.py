@@ -46,7 +46,7 @@ def broken(
 ) -> tuple[Broken, ...]:
     """What is broken among the features that alarm in `verdict`, strongest alarm first; at most one fault a feature.
 
-    `columns`: feature -> the window's values, shape (n,), as `stats.profile.profile_window` takes them; of a slice's verdict
+    `columns`: feature -> the window's values, shape (n,), as `stats.counting.profile_window` takes them; of a slice's verdict
     its rows, and `reference` is the slice's. A change of unit by less than a factor of ten (miles, degrees) cannot be told
     from a season and is left to be drift.
     """

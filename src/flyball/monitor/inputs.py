@@ -19,8 +19,9 @@ from flyball.monitor.windows import Window
 from flyball.project.records import MonitorSettings
 from flyball.stats.bins import Coded
 from flyball.stats.blocks import ANYWHERE, place_of
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import DriftVerdict, SliceVerdict, judge
-from flyball.stats.profile import CONFIDENCE, SCORE, Reference, WindowProfile, merge, profile_window
+from flyball.stats.profile import CONFIDENCE, SCORE, Reference, WindowProfile, merge
 from flyball.stats.tally import Tally
 
 #: What is profiled beside the features, of the answers.

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from flyball.errors import StepFailed
 from flyball.pipeline.artifact import Artifact, is_intact
+from flyball.pipeline.attempts import StepRecord, step_begun, step_done, step_failed, steps_of
 from flyball.pipeline.earlier import last_seconds, made_before
 from flyball.pipeline.fallback import copy_result, last_good, reaching, recipes
 from flyball.pipeline.graph import StepCall, longest_ways, ordered
 from flyball.pipeline.logs import tail
-from flyball.pipeline.runs import RunRecord, StepRecord, step_begun, step_done, step_failed, steps_of, take_over
+from flyball.pipeline.runs import RunRecord, take_over
 from flyball.pipeline.step import ModelNames, RunContext
 from flyball.pipeline.task import Outcome, Task, read_result, write_result
 from flyball.pipeline.workers import StepWorkers

@@ -16,7 +16,7 @@ import pytest
 from flyball.demo.progress import read_progress
 from flyball.demo.stage import MODEL
 from flyball.engine.bundle import verify_bundle
-from flyball.pipeline.runs import steps_of
+from flyball.pipeline.attempts import steps_of
 from flyball.registry.versions import versions
 from flyball.store import Home
 from tests.acceptance.demo.conftest import DAYS, MEASURED, Lived, begin, live, processes, until

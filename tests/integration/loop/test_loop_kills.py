@@ -11,7 +11,8 @@ from flyball.engine.bundle import verify_bundle
 from flyball.loop.release import TRANSITIONS
 from flyball.loop.site import Site
 from flyball.loop.tick import tick
-from flyball.pipeline.runs import runs_of, steps_of
+from flyball.pipeline.attempts import steps_of
+from flyball.pipeline.runs import runs_of
 from flyball.registry import live
 from flyball.registry.decisions import decisions
 from flyball.registry.versions import versions

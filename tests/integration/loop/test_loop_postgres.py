@@ -15,7 +15,8 @@ from flyball.loop.alerts import alerts
 from flyball.loop.site import open_site
 from flyball.loop.telling import deliver_pending
 from flyball.loop.tick import tick
-from flyball.pipeline.runs import find_run, runs_of, steps_of
+from flyball.pipeline.attempts import steps_of
+from flyball.pipeline.runs import find_run, runs_of
 from flyball.project.load import load_project
 from flyball.registry import audit, chain, live
 from flyball.registry.decisions import decisions

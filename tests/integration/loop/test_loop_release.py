@@ -12,7 +12,8 @@ from flyball.errors import Conflict, StepFailed
 from flyball.loop import release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site, open_site
-from flyball.pipeline.runs import find_run, steps_of
+from flyball.pipeline.attempts import steps_of
+from flyball.pipeline.runs import find_run
 from flyball.project.load import load_project
 from flyball.registry import live
 from flyball.registry.decisions import decisions

@@ -14,7 +14,8 @@ from flyball.loop import release
 from flyball.loop.alerts import alerts
 from flyball.loop.site import Site
 from flyball.loop.tick import tick
-from flyball.pipeline.runs import runs_of, steps_of
+from flyball.pipeline.attempts import steps_of
+from flyball.pipeline.runs import runs_of
 from flyball.project.load import load_project
 from flyball.registry import approvals, audit, chain, holds, live
 from flyball.registry.decisions import decisions

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flyball.monitor.files import COLUMNS, profile_parquet
-from flyball.stats.profile import fit_reference, profile_window
+from flyball.stats.counting import profile_window
+from flyball.stats.fitting import fit_reference
 
 ROWS = 1_000
 

@@ -14,7 +14,8 @@ from flyball.journal import lake
 from flyball.monitor.diagnosis import by_inputs
 from flyball.monitor.inputs import broken_inputs
 from flyball.registry.decisions import decisions
-from flyball.stats.profile import CONFIDENCE, SCORE, Reference, answers_of, fit_reference
+from flyball.stats.fitting import answers_of, fit_reference
+from flyball.stats.profile import CONFIDENCE, SCORE, Reference
 from tests.integration.monitor.test_monitor_watch import SETTINGS, WINDOW, Site
 
 SLICED = replace(SETTINGS, slices=("origin",))

@@ -21,7 +21,8 @@ from flyball.monitor.watch import watch_drift
 from flyball.project.records import MonitorSettings
 from flyball.project.rules import parse_rule
 from flyball.registry.decisions import decisions
-from flyball.stats.profile import SCORE, Reference, fit_reference
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import SCORE, Reference
 from flyball.store import Database, Home, open_database, stamp
 
 DAY = datetime(2013, 3, 1, 5, tzinfo=UTC)  # midnight in New York

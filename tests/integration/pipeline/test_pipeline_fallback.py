@@ -11,10 +11,11 @@ import pytest
 
 from flyball.errors import StepFailed
 from flyball.pipeline.artifact import Artifact, load
+from flyball.pipeline.attempts import steps_of
 from flyball.pipeline.earlier import TakenStep, taken_by
 from flyball.pipeline.execute import context_of, execute
 from flyball.pipeline.graph import calls_of
-from flyball.pipeline.runs import RunRecord, steps_of
+from flyball.pipeline.runs import RunRecord
 from flyball.pipeline.step import ModelNames, Window
 from flyball.pipeline.workers import StepWorkers
 from flyball.store import Database, Home

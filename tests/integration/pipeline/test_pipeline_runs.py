@@ -16,21 +16,10 @@ import pytest
 
 from flyball.errors import Conflict, NotFound
 from flyball.pipeline.artifact import Artifact
+from flyball.pipeline.attempts import step_begun, step_done, step_failed, steps_of
 from flyball.pipeline.earlier import TakenStep, made_before, taken_by
 from flyball.pipeline.owner import is_alive, this_process
-from flyball.pipeline.runs import (
-    RunRecord,
-    create_run,
-    find_run,
-    finish_run,
-    runs_of,
-    step_begun,
-    step_done,
-    step_failed,
-    steps_of,
-    take_over,
-    unfinished,
-)
+from flyball.pipeline.runs import RunRecord, create_run, find_run, finish_run, runs_of, take_over, unfinished
 from flyball.pipeline.step import Window
 from flyball.store import Database, Home, open_database
 

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import DriftVerdict, judge
-from flyball.stats.profile import Reference, fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import Reference
 
 Columns = dict[str, npt.NDArray[Any]]
 RNG = np.random.Generator

@@ -11,8 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from flyball.stats.blocks import block_numbers, cut_for, place_of
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import DriftVerdict, judge
-from flyball.stats.profile import Reference, fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import Reference
 
 Floats = npt.NDArray[np.float64]
 RNG = np.random.Generator

@@ -11,8 +11,9 @@ import pytest
 
 from flyball.dashboard.reads import feature_drifts
 from flyball.dashboard.view import rule_results
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import judge
-from flyball.stats.profile import fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
 
 
 def test_a_drift_verdict_is_read_back_with_its_alarming_features_first() -> None:

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from flyball.monitor.faults import broken
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import judge
-from flyball.stats.profile import Reference, fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import Reference
 
 DAYS, ROWS = 30, 200
 Columns = dict[str, npt.NDArray[np.generic]]

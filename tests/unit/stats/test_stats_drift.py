@@ -12,8 +12,10 @@ import numpy.typing as npt
 import pytest
 
 from flyball.errors import Mistake
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import DriftVerdict, judge
-from flyball.stats.profile import Reference, fit_reference, profile_window
+from flyball.stats.fitting import fit_reference
+from flyball.stats.profile import Reference
 
 Columns = dict[str, npt.NDArray[Any]]
 RNG = np.random.Generator

@@ -10,7 +10,9 @@ import pytest
 
 from flyball.errors import Corrupt, Mistake
 from flyball.stats.bins import Coded
-from flyball.stats.profile import MAX_BLOCKS, Reference, WindowProfile, fit_reference, merge, profile_window
+from flyball.stats.counting import profile_window
+from flyball.stats.fitting import MAX_BLOCKS, fit_reference
+from flyball.stats.profile import Reference, WindowProfile, merge
 from flyball.stats.profile_file import reference_bytes, reference_from_bytes
 from flyball.stats.tally import CHUNK, tally_of, tally_window
 

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from flyball.stats.bins import Coded
+from flyball.stats.counting import profile_window
 from flyball.stats.drift import judge
-from flyball.stats.profile import CONFIDENCE, SCORE, Reference, answers_of, fit_reference, merge, profile_window
+from flyball.stats.fitting import answers_of, fit_reference
+from flyball.stats.profile import CONFIDENCE, SCORE, Reference, merge
 from flyball.stats.profile_file import reference_bytes, reference_from_bytes
 from flyball.stats.slices import MIN_SLICE_ROWS, MOST_SLICES, NOWHERE, fit_slicer
 
