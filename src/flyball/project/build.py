@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flyball.project.checks import Steps, Values, holdout_step, refit_obstacle
+from flyball.project.gate_checks import Steps, Values, holdout_step, refit_obstacle
 from flyball.project.records import (
     AlertSettings,
     Channel,

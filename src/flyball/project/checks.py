@@ -5,19 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flyball.project.gate_checks import Steps, Values, gate_checks, holdout_step
 from flyball.project.locate import Place
-from flyball.project.rules import metrics_named, parse_rule
-from flyball.project.schema import CHANNEL_KEYS, SEVERITIES, Problem
-from flyball.project.steps import StepDeclaration, upstream
+from flyball.project.schema import CHANNEL_KEYS, SEVERITIES, Problem, problem_at
 from flyball.project.wording import nearest
-from flyball.stats.names import GREATER_IS_BETTER, METRIC_NAMES, SERVING_METRICS
-
-Values = Mapping[str, Mapping[str, Any]]
-Steps = Sequence[StepDeclaration]
-
 
 #: key of an alert channel -> what to write where it is missing.
 CHANNEL_WANTS = {
@@ -41,8 +35,7 @@ def cross_checks(values: Values, steps: Steps, refused: frozenset[Place]) -> Ite
 def _all(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Problem]:
     yield from _model_columns(values)
     yield from _named_columns(values)
-    yield from _metrics(values)
-    yield from _gate_rules(values, steps)
+    yield from gate_checks(values, steps)
     yield from _cluster(values)
     yield from _rollout(values)
     yield from _triggers(values, refused)
@@ -53,28 +46,6 @@ def _all(values: Values, steps: Steps, refused: frozenset[Place]) -> Iterator[Pr
         yield from _adopted(values)
     if steps:
         yield from _step_names(values, steps)
-        yield from _refit(values, steps)
-
-
-def holdout_step(values: Values, steps: Steps) -> str | None:
-    """The step that gives the held-out table: as named, else "validate" where there is one."""
-    named: str | None = values["pipeline"]["holdout"]
-    return named or ("validate" if any(step.name == "validate" for step in steps) else None)
-
-
-def refit_obstacle(values: Values, steps: Steps) -> str | None:
-    """Why what passed the gate cannot be trained once more on all rows; None where it can."""
-    model = values["pipeline"]["model"]
-    if values["model"]["timestamp"] is None:
-        return "refit needs the event time: name the column under [model] timestamp, or write refit = false"
-    if holdout_step(values, steps) is None:
-        return (
-            "refit adds the held-out rows, and no step holds any out: declare a step validate, or write refit = false"
-        )
-    reaching = upstream(steps, model)
-    if not any("run" in step.given for step in steps if step.name in reaching):
-        return f"no step up to {model} takes `run`, so none can tell: take `run` and use flyball.split, or write refit = false"
-    return None
 
 
 def _adopted(values: Values) -> Iterator[Problem]:
@@ -97,29 +68,29 @@ def _adopted(values: Values) -> Iterator[Problem]:
     }
     for (section, key), is_asked in asked.items():
         if is_asked:
-            yield _at(section, key, message=message)
+            yield problem_at(section, key, message=message)
 
 
 def _rollout(values: Values) -> Iterator[Problem]:
     if values["model"]["task"] == "multiclass" and values["rollout"]["strategy"] == "shadow":
         message = '"shadow, full" is not yet possible for a multiclass task; use "direct"'
-        yield _at("rollout", "strategy", message=message)
+        yield problem_at("rollout", "strategy", message=message)
 
 
 def _model_columns(values: Values) -> Iterator[Problem]:
     model = values["model"]
     if model["task"] in ("multiclass", "regression") and model["positive"] is not None:
-        yield _at("model", "positive", message=f"belongs to a binary task, not to {model['task']}; leave it out")
+        yield problem_at("model", "positive", message=f"belongs to a binary task, not to {model['task']}; leave it out")
     roles = {role: model[role] for role in ("target", "key", "timestamp") if model[role] is not None}
     for index, feature in enumerate(model["features"] or ()):
         for role, column in roles.items():
             if feature == column:
                 message = f"is the {role}; a feature must be known at prediction time, so take it out of the list"
-                yield _at("model", "features", index, message=message, value=feature)
+                yield problem_at("model", "features", index, message=message, value=feature)
     if "target" in roles:
         for role in ("key", "timestamp"):
             if roles.get(role) == roles["target"]:
-                yield _at("model", role, message="is the target's column; name another", value=roles[role])
+                yield problem_at("model", role, message="is the target's column; name another", value=roles[role])
 
 
 def _named_columns(values: Values) -> Iterator[Problem]:
@@ -130,103 +101,32 @@ def _named_columns(values: Values) -> Iterator[Problem]:
         if roles and action != "keep":
             # Outcomes are joined by them: a column that looks hashed here, and is not, would be worse than an error.
             message = f"is the {roles[0]}, which is kept as it is sent; only features can be hashed or dropped"
-            yield _at("columns", name, message=message)
+            yield problem_at("columns", name, message=message)
     features = model["features"]
     if features is None:
         return
     for index, name in enumerate(values["monitor"]["features"] or ()):
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
-            yield _at("monitor", "features", index, message=message, value=name)
+            yield problem_at("monitor", "features", index, message=message, value=name)
     for index, name in enumerate(values["monitor"]["slices"]):
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
-            yield _at("monitor", "slices", index, message=message, value=name)
+            yield problem_at("monitor", "slices", index, message=message, value=name)
     for index, name in enumerate(values["gate"]["allow_leak"]):
         if name not in features:
             message = f"is not among [model] features{nearest(name, features)}"
-            yield _at("gate", "allow_leak", index, message=message, value=name)
+            yield problem_at("gate", "allow_leak", index, message=message, value=name)
     for name in values["columns"]:
         if name not in (*features, model["key"], model["timestamp"], model["target"]):
-            yield _at("columns", name, message=f"is not among [model] features{nearest(name, features)}")
-
-
-def _metrics(values: Values) -> Iterator[Problem]:
-    task, primary = values["model"]["task"], values["model"]["primary_metric"]
-    if task is not None and primary is not None and primary not in METRIC_NAMES[task]:
-        yield _at("model", "primary_metric", message=_unknown_metric(primary, task, METRIC_NAMES[task]))
-
-
-def _gate_rules(values: Values, steps: Steps) -> Iterator[Problem]:
-    task = values["model"]["task"]
-    for key in ("change", "refresh", "always"):
-        for index, text in enumerate(values["gate"][key] or ()):
-            fault = _rule_fault(text, task, serving=True) or _gate_fault(text, key, values, steps)
-            if fault:
-                yield _at("gate", key, index, message=fault, value=text)
-    yield from _slices(values, steps)
-    promise = values["retrain"]["performance"]
-    if promise is not None:
-        fault = _rule_fault(promise, task, serving=False)
-        if not fault and parse_rule(promise).against_champion:
-            fault = 'must be absolute, as no champion answers the same rows in production: METRIC < NUMBER, such as "auc < 0.70"'
-        if fault:
-            yield _at("retrain", "performance", message=fault, value=promise)
-
-
-def _slices(values: Values, steps: Steps) -> Iterator[Problem]:
-    task, gate = values["model"]["task"], values["gate"]
-    if gate["slices"] and steps and holdout_step(values, steps) is None:
-        message = "no step holds out rows to cut; declare a step validate, or name one under [pipeline] holdout"
-        yield _at("gate", "slices", message=message)
-    if gate["slice_floor"] and not gate["slices"]:
-        yield _at("gate", "slice_floor", message='has no effect without slices = ["COLUMN", ...]; name the columns')
-    for index, text in enumerate(gate["slice_floor"] or ()):
-        fault = _rule_fault(text, task, serving=False) or _floor_fault(text)
-        if fault:
-            yield _at("gate", "slice_floor", index, message=fault, value=text)
-
-
-def _floor_fault(text: str) -> str | None:
-    rule = parse_rule(text)
-    allowed = ">=" if GREATER_IS_BETTER[rule.metric] else "<="
-    return (
-        None if rule.comparison == allowed else f"is no floor; a slice's floor is written {rule.metric} {allowed} ..."
-    )
-
-
-def _rule_fault(text: str, task: str | None, *, serving: bool) -> str | None:
-    """What is wrong with a rule whatever it is for. Unknown metrics come first: `champion.acu` is a typo, not a comparison."""
-    if task is not None:
-        known = METRIC_NAMES[task] + (SERVING_METRICS if serving else ())
-        for name in metrics_named(text):
-            if name not in known:
-                return _unknown_metric(name, task, known)
-    try:
-        parse_rule(text)
-    except ValueError as error:
-        return str(error).removeprefix(f"{text!r} ")
-    return None
-
-
-def _gate_fault(text: str, key: str, values: Values, steps: Steps) -> str | None:
-    rule = parse_rule(text)
-    if key == "always" and rule.against_champion:
-        return "holds for a first version too, which has no champion; move it to change or refresh, or compare with a number"
-    if rule.metric in SERVING_METRICS and rule.against_champion:
-        return f"{rule.metric} is measured over the serving path, not row by row; write {rule.metric} <= NUMBER"
-    if rule.metric not in SERVING_METRICS and steps and holdout_step(values, steps) is None:
-        return (
-            "no step holds out rows to measure this on; declare a step validate, or name one under [pipeline] holdout"
-        )
-    return None
+            yield problem_at("columns", name, message=f"is not among [model] features{nearest(name, features)}")
 
 
 def _cluster(values: Values) -> Iterator[Problem]:
     cluster = values["gate"]["cluster"]
     needs = {None: None, "key": "key", "day": "timestamp"}[cluster]
     if needs and values["model"][needs] is None:
-        yield _at("gate", "cluster", message=f'"{cluster}" needs [model] {needs}; name the column there')
+        yield problem_at("gate", "cluster", message=f'"{cluster}" needs [model] {needs}; name the column there')
 
 
 def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
@@ -241,10 +141,10 @@ def _triggers(values: Values, refused: frozenset[Place]) -> Iterator[Problem]:
         if trigger in needs:
             section, key, setting = needs[trigger]
             if values[section][key] is None and (section, key) not in refused:
-                yield _at("retrain", "on", index, message=f"needs {setting}", value=trigger)
+                yield problem_at("retrain", "on", index, message=f"needs {setting}", value=trigger)
     if retrain["new_rows"] is not None and "volume" not in on:
         message = 'has no effect unless on names "volume"; add it there, or leave new_rows out'
-        yield _at("retrain", "new_rows", message=message)
+        yield problem_at("retrain", "new_rows", message=message)
 
 
 def _outcomes(values: Values) -> Iterator[Problem]:
@@ -256,12 +156,12 @@ def _outcomes(values: Values) -> Iterator[Problem]:
                 if name == "label"
                 else f'is what [model] predicts, and called label; write kind = "binary" or "number" for {name}'
             )
-            yield _at("outcomes", name, "kind", message=message)
+            yield problem_at("outcomes", name, "kind", message=message)
         if item["missing"] == "0" and item["window"] is None:
             message = '"0" is known once a window is over; write window = "30d", or missing = "unknown"'
-            yield _at("outcomes", name, "missing", message=message)
+            yield problem_at("outcomes", name, "missing", message=message)
         if item["missing"] == "0" and name == "label" and task == "multiclass":
-            yield _at("outcomes", name, "missing", message='"0" is no class; write missing = "unknown"')
+            yield problem_at("outcomes", name, "missing", message='"0" is no class; write missing = "unknown"')
 
 
 def _false_alarms(values: Values) -> Iterator[Problem]:
@@ -269,7 +169,7 @@ def _false_alarms(values: Values) -> Iterator[Problem]:
     expected = count / period_s * values["monitor"]["window"]
     if expected >= 1:
         message = f"allows {expected:.3g} false alarms in each window; it must be less than one"
-        yield _at("monitor", "false_alarms", message=message)
+        yield problem_at("monitor", "false_alarms", message=message)
 
 
 def _alerts(values: Values) -> Iterator[Problem]:
@@ -309,20 +209,8 @@ def _step_names(values: Values, steps: Steps) -> Iterator[Problem]:
     for key in ("model", "holdout"):
         step = pipeline[key]
         if step is not None and step not in names:
-            yield _at("pipeline", key, message=f"no such step{nearest(step, names)}", value=step)
+            yield problem_at("pipeline", key, message=f"no such step{nearest(step, names)}", value=step)
     if holdout_step(values, steps) == pipeline["model"]:
-        yield _at("pipeline", "holdout", message="is the model's step; the held-out table needs a step of its own")
-
-
-def _refit(values: Values, steps: Steps) -> Iterator[Problem]:
-    obstacle = refit_obstacle(values, steps)
-    if values["gate"]["refit"] and obstacle:
-        yield _at("gate", "refit", message=obstacle)
-
-
-def _unknown_metric(name: str, task: str, known: tuple[str, ...]) -> str:
-    return f'unknown metric "{name}" for a {task} task{nearest(name, known)}'
-
-
-def _at(*path: str | int, message: str, value: str | None = None) -> Problem:
-    return Problem(path=path, message=message, value=value)
+        yield problem_at(
+            "pipeline", "holdout", message="is the model's step; the held-out table needs a step of its own"
+        )

@@ -10,8 +10,9 @@ from typing import Any
 
 from flyball.errors import Finding, ProjectError
 from flyball.project.build import build_project
-from flyball.project.checks import cross_checks, holdout_step
+from flyball.project.checks import cross_checks
 from flyball.project.declared import read_steps
+from flyball.project.gate_checks import holdout_step
 from flyball.project.locate import Place, lines_of
 from flyball.project.records import Project
 from flyball.project.schema import Problem, label, read_document

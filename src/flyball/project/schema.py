@@ -191,6 +191,10 @@ class Problem:
         return f"{label(self.path)}{value}: {self.message}"
 
 
+def problem_at(*path: str | int, message: str, value: str | None = None) -> Problem:
+    return Problem(path=path, message=message, value=value)
+
+
 def label(path: Place) -> str:
     """`[gate] change[1]` for ("gate", "change", 0): people count from 1."""
     names = [part if _PLAIN.fullmatch(part) else shown(part) for part in path if isinstance(part, str)]
