@@ -29,8 +29,9 @@ ANSWERS = (SCORE, CONFIDENCE)
 
 #: Features named in the one sentence of a decision.
 NAMED = 3
-#: Features counted at once, one thread each.
+#: Features counted at once, one thread each, where a batch has rows enough to be worth it.
 THREADS = 2
+MANY_ROWS = 10_000
 
 
 def judge_inputs(
@@ -108,16 +109,17 @@ def profile_rows(
     whole, own = profile_window(rest, {}), profile_window(answers, {})
     with ThreadPoolExecutor(THREADS) as threads:
         for batch in batches:
+            apply = threads.map if batch.num_rows >= MANY_ROWS else map
             struct = batch.column("features")
             columns = {name: struct.field(name) for name in named}
             # Features that were not kept have no column: how many rows there are is the batch's to say.
-            more = replace(_counted(rest, columns, threads.map), rows=batch.num_rows)
+            more = replace(_counted(rest, columns, apply), rows=batch.num_rows)
             whole = merge(whole, more)
             if answers.features:
                 mine = pc.equal(batch.column("version"), version)
                 cutting = {name: columns[name].filter(mine) for name in reference.slices}
                 told = _answers(answers, batch.column("score").filter(mine))
-                own = merge(own, _counted(answers, told, threads.map, cutting=cutting))
+                own = merge(own, _counted(answers, told, apply, cutting=cutting))
     slices = {
         name: tuple(
             replace(one, features={**one.features, **answer.features})

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from flyball.stats.blocks import Place
 from flyball.stats.changes import Statistic, of_missing, of_values
+from flyball.stats.measures import PSI
 from flyball.stats.profile import FeatureProfile, FeatureReference
 from flyball.stats.quiet import Against, Quiet, quiet_of
 
@@ -73,7 +76,7 @@ def judge_feature(
         verdict="reported" if reported and judged else verdict,
         statistics=statistics,
         null="iid" if quiet.days is None else "blocks",
-        why=_why(seen, quiet, alarms, judged=judged),
+        why=_why(seen, quiet, alarms, judged=judged) + _blind(known, seen, quiet, statistics, alarms),
         against=quiet.against,
         rows=seen.n + seen.missing,
         missing=seen.missing,
@@ -105,6 +108,26 @@ def _why(seen: FeatureProfile, quiet: Quiet, alarms: Mapping[str, Statistic], *,
     if alarms and seen.invalid:
         told.append(f"{seen.invalid} rows hold no number")
     return "; ".join(told) or f"within its quiet days{_OF[quiet.against]}"
+
+
+def _blind(
+    known: FeatureReference,
+    seen: FeatureProfile,
+    quiet: Quiet,
+    statistics: Mapping[str, Statistic],
+    alarms: Mapping[str, Statistic],
+) -> str:
+    """Said where days differ so much (each has weather of its own) that no window, however odd, would pass psi's limit."""
+    psi = statistics.get("psi")
+    if psi is None or alarms or psi.threshold <= 1:
+        return ""
+    total = quiet.total.counts[0]
+    oddest = np.zeros_like(total)
+    oddest[int(total.argmin())] = seen.n
+    if float(PSI.between(oddest, total)) > psi.threshold:
+        return ""
+    rest = "location and missing values" if known.bins.kind == "number" else "missing values"
+    return f"; these differ by more than psi can show, so that only {rest} can alarm"
 
 
 def _told(name: str, statistic: Statistic) -> str:
