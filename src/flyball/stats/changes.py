@@ -108,6 +108,7 @@ def _distances(
             float(harmonic(whole[0].sum(), whole[1].sum())),
             np.array([measure.noise(counts[name][1]) for name, measure in asked.items()]),
             level,
+            whole[1],
         )
         limits = dict(zip(asked, found, strict=True))
     return {

@@ -11,7 +11,8 @@ shares      the arcsine root, whose sampling variance is 1/(4n) at any share, 0 
 means       as they are
 
 Where days differ in one way and rows add noise in every other, psi is no gamma: its body is the noise's and its tail the
-one way's, which sixty values of psi do not show. The days' bins do (`tail_limit`), and psi's limit is the higher of the two.
+one way's, which sixty values of psi do not show. The days' bins do (`tail_limit`). Nor is it one where a day holds few
+values of its own (`sparse_limit`). psi's limit is the highest of the three.
 
 A window with fewer rows than the days it is compared with strays further. How much further cannot be read off whole days:
 rows may share a value by the hour or by the customer, and then half a day holds half as many values. So all of a day's
@@ -29,6 +30,7 @@ from scipy.special import fdtri, stdtrit
 
 from flyball.stats.distances import psi_parts
 from flyball.stats.measures import PSI, Measure
+from flyball.stats.sparse import sparse_limit
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -66,25 +68,33 @@ def sample_of(measure: Measure, blocks: Ints, rests: Ints) -> Sample:
 
 
 def distance_limits(
-    measures: Sequence[Measure], values: Floats, samples: Sequence[Sample], rows: float, noise: Floats, level: float
+    measures: Sequence[Measure],
+    values: Floats,
+    samples: Sequence[Sample],
+    rows: float,
+    noise: Floats,
+    level: float,
+    total: Ints,
 ) -> list[Limit]:
     """The limits of distances from the same days, all at once: a feature has four, and each alone takes as long as all.
 
     `values` and `noise`, shape (m,): the distances, and each measure's `noise` of what the window is compared with;
-    `rows`: what window and that amount to (`harmonic`).
+    `rows`: what window and that amount to (`harmonic`); `total`: the counts of that, shape (bins,).
     """
     own, powers = np.stack([sample.own for sample in samples]), np.array([[measure.power] for measure in measures])
     growth = _growth(own, powers, samples[0].rows, rows, noise[:, None])
     roots = 1 / (3 * powers)
     grown = own * growth
     scaled = grown**roots
-    middle = scaled.mean(axis=1)
+    middle, usual = scaled.mean(axis=1), grown.mean(axis=1)
     highest = middle + _reach(scaled, level) * scaled.std(axis=1, ddof=1)
     for place, sample in enumerate(samples):
         if sample.parts is not None:
             tail = tail_limit(sample.parts * np.sqrt(growth[place])[:, None], level)
-            highest[place] = max(highest[place], tail ** roots[place, 0])
-    thresholds, usual = highest ** (1 / roots[:, 0]), grown.mean(axis=1)
+            # As many independent values would differ by chance as much as the days do.
+            alike = float(noise[place] / max(usual[place], 1e-300))
+            highest[place] = max(highest[place], max(tail, sparse_limit(total, alike, level)) ** roots[place, 0])
+    thresholds = highest ** (1 / roots[:, 0])
     apart, reach = values ** roots[:, 0] - middle, highest - middle
     return [
         Limit(mean=float(mean), threshold=float(threshold), strength=strength(*pair))
