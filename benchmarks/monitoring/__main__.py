@@ -1,6 +1,7 @@
-"""`python -m benchmarks.monitoring [THEME ...]`: what the monitor was asked and what it reached, into RESULTS.md.
+"""`python -m benchmarks.monitoring [THEME ...] [--all-peers]`: what the monitor was asked and what it reached, into RESULTS.md.
 
 Themes: quiet, found, flights, speed; all without an argument. A theme's part of RESULTS.md is replaced, the others stay.
+`--all-peers` installs first what `speed` compares with; without it those are measured that were installed before.
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.monitoring.peers import install_all
+
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = "# Monitoring, measured\n\nMade by `python -m benchmarks.monitoring`; how it is measured: [README](README.md).\n"
 THEMES = ("quiet", "found", "flights", "speed")
+ALL_PEERS = "--all-peers"
 
 
-def main(themes: list[str]) -> None:
-    for theme in themes or THEMES:
-        if theme not in THEMES:
-            sys.exit(f"no theme {theme!r}; allowed: {', '.join(THEMES)}")
+def main(words: list[str]) -> None:
+    themes = [word for word in words if word != ALL_PEERS] or THEMES
+    unknown = [theme for theme in themes if theme not in THEMES]
+    if unknown:
+        sys.exit(f"no theme {unknown[0]!r}; allowed: {', '.join(THEMES)}, and {ALL_PEERS}")
+    if ALL_PEERS in words:
+        for line in install_all():
+            print(line, flush=True)
+    for theme in themes:
         table: Callable[[], Iterator[str]] = import_module(f"benchmarks.monitoring.{theme}").table
         lines = []
         for line in table():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from flyball.cli.filed import judge_file, refuse_beside_file, render_features
 from flyball.cli.options import as_time, at_place, json_option, limit_option
 from flyball.cli.place import Place, open_home, project_of
 from flyball.cli.show import interval, progress, put, table
@@ -33,6 +35,12 @@ DEEPEST = 100_000
 @click.option("--performance", "kind", flag_value="performance", help="Performance: by version, variant and slice.")
 @click.option("--backfill", is_flag=True, help="First judge every closed window again, by all outcomes known now.")
 @click.option("--since", metavar="D", callback=as_time, help="With --backfill: windows from then on only.")
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="Judge the rows of this Parquet file, a column a feature, against what the live version was trained on.",
+)
 @limit_option
 @at_place
 @json_option
@@ -43,13 +51,19 @@ def monitor(
     kind: str | None,
     backfill: bool,
     since: datetime | None,
+    file: Path | None,
     limit: int,
     as_json: bool,
 ) -> None:
     """The windows of MODEL that were judged: how far its inputs have moved, and whether it is still right.
 
-    Figures of a window whose labels may still come are shown as immature: they neither alarm nor gate.
+    Figures of a window whose labels may still come are shown as immature: they neither alarm nor gate. With --file nothing
+    is written, and no alert is raised.
     """
+    if file is not None:
+        refuse_beside_file({"--date": day, f"--{kind}": kind, "--backfill": backfill, "--since": since})
+        judge_file(place, model, file, as_json=as_json)
+        return
     if since is not None and not backfill:
         raise click.UsageError("--since goes with --backfill")
     database = open_home(place)
@@ -176,14 +190,9 @@ def render_day(found: Sequence[Window], metrics: Metrics) -> str:
     """One day in full: every feature with its statistics and bounds, every metric with its interval."""
     parts = []
     for item in found:
-        rows = [
-            (drift.feature, drift.verdict, one.method, one.value, one.threshold)
-            for drift in item.features
-            for one in drift.statistics
-        ]
         measured = [(name, *_interval(point)) for name, point in _of_day(item, metrics)]
         parts.append(f"{item.day}  {item.kind}: {item.verdict}, v{item.version}, {item.rows:,} rows")
-        parts.append(table(("FEATURE", "VERDICT", "METHOD", "VALUE", "BOUND"), rows, empty=""))
+        parts.append(render_features(item.features))
         parts.append(table(("METRIC", "VALUE", "ROWS"), measured, empty=""))
     return "\n".join(part for part in parts if part) or "no window of that day was judged"
 

@@ -150,11 +150,17 @@ def _part(reference: Reference, names: Collection[str]) -> Reference:
 def profile_batches(
     reference: Reference, batches: Iterable[pa.RecordBatch], *, apply: Callable[..., Iterable[Tally]] = map
 ) -> WindowProfile:
-    """The profile of a table with one column a feature; other columns are passed over. `apply`: as in `profile_window`."""
+    """The profile of a table with one column a feature, and of each of its slices; other columns are passed over, a feature
+    without a column is missing in every row. `apply`: as in `profile_window`.
+    """
     whole = profile_window(reference, {})
+    cutters = [name for name, sliced in reference.slices.items() if sliced.slicer.levels]
     for batch in batches:
-        columns = {name: batch.column(name) for name in batch.schema.names if name in reference.features}
-        whole = merge(whole, _counted(reference, columns, apply))
+        held = set(batch.schema.names)
+        nothing = pa.nulls(batch.num_rows)
+        columns = {name: batch.column(name) if name in held else nothing for name in reference.features}
+        cutting = {name: batch.column(name) for name in cutters if name in held}
+        whole = merge(whole, _counted(reference, columns, apply, cutting=cutting))
     return whole
 
 
@@ -194,7 +200,8 @@ def _values(column: pa.Array, category: bool) -> npt.NDArray[np.generic] | Coded
         codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return Coded(codes=codes, levels=coded.dictionary.cast(pa.string()).to_pylist())
     if not pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
+        # Integers too large for a double are rounded: they are looked at as float32.
+        column = column.cast(pa.float64(), safe=False)
     values: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
     return values
 
