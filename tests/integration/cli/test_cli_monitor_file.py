@@ -17,7 +17,7 @@ import pytest
 
 from flyball.dashboard.records import Window
 from flyball.registry.projects import add_project
-from flyball.stats.profile import answers_of, fit_reference
+from flyball.stats.fitting import answers_of, fit_reference
 from flyball.stats.profile_file import reference_bytes
 from tests.integration.cli.conftest import Site
 
