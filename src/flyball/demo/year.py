@@ -11,10 +11,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from flyball.client import Client
@@ -37,7 +39,7 @@ LONGEST_FLIGHT = timedelta(days=4)
 _GENERATIONS = re.compile(r'^flyball_model_info\{(?=[^}]*variant="live")[^}]*generation="(\d+)"[^}]*\} 1', re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """What happens whether anybody predicts it or not."""
 
@@ -45,6 +47,12 @@ class World:
     flights: pd.DataFrame
     #: local midnights of the days to live.
     days: tuple[datetime, ...]
+
+    @cached_property
+    def departures(self) -> npt.NDArray[np.int64]:
+        """The flights' scheduled times in microseconds since 1970, ascending."""
+        times = self.flights["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None)
+        return np.asarray(times.astype("datetime64[us]").astype("int64").to_numpy(), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +151,7 @@ def ask(site: Site, server: Server, world: World, start: datetime, end: datetime
 
 def departing(world: World, start: datetime, end: datetime) -> pd.DataFrame:
     """The flights scheduled in [start, end): a slice, because the table is in time order."""
-    times = world.flights["timestamp"]
-    first, after = times.searchsorted([pd.Timestamp(start), pd.Timestamp(end)])
+    first, after = np.searchsorted(world.departures, [int(at.timestamp() * 1e6) for at in (start, end)])
     return world.flights.iloc[first:after]
 
 

@@ -16,12 +16,14 @@ from flyball.stats.distances import SMOOTHING
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Where every bin expects more values than this, the days' own psi shows its tail.
+#: Where every bin expects more values than this, the days' own psi shows its tail; bins of a smaller share than SMALL cost
+#: little when they are empty.
 PLENTY = 20.0
+SMALL = 0.02
 #: Fewer values than this a bin, and days differ by more than chance in any bin: what they hold of each other is no sample.
 LEAST = 0.5
 #: Standard deviations of psi's tilt at which its tail is looked at.
-_TILTS = np.geomspace(0.5, 10, 20)
+_TILTS = np.geomspace(0.5, 10, 14)
 
 
 def sparse_limit(total: Ints, values: float, level: float) -> float:
@@ -33,7 +35,8 @@ def sparse_limit(total: Ints, values: float, level: float) -> float:
     """
     share = total / total.sum()
     expected = values * share[share > 0]
-    if len(expected) < 2 or expected.min() > PLENTY or values < LEAST * len(expected):
+    fewest = expected.min(where=expected >= SMALL * values, initial=np.inf)
+    if len(expected) < 2 or fewest > PLENTY or values < LEAST * len(expected):
         return 0.0
     terms, log_mass = _terms(share, values)
     mass = np.exp(log_mass)
