@@ -68,13 +68,20 @@ def refuse_beside_file(given: Mapping[str, object]) -> None:
 
 
 def render_features(features: Sequence[FeatureDrift]) -> str:
-    """Every feature with its statistics and bounds; empty without features."""
+    """Every feature with its statistics and bounds, and what is to be said of those that are more than steady; empty without
+    features.
+    """
     rows = [
         (drift.feature, drift.verdict, one.method, one.value, one.threshold)
         for drift in features
         for one in drift.statistics
     ]
-    return table(("FEATURE", "VERDICT", "METHOD", "VALUE", "BOUND"), rows, empty="")
+    said = [f"{drift.feature}: {drift.why}" for drift in features if _noteworthy(drift)]
+    return "\n".join([table(("FEATURE", "VERDICT", "METHOD", "VALUE", "BOUND"), rows, empty=""), *said])
+
+
+def _noteworthy(drift: FeatureDrift) -> bool:
+    return drift.verdict not in ("steady", "reported") or ";" in drift.why
 
 
 def _live_version(database: Database, model: str) -> Version:
