@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from flyball.monitor.faults import Broken
 
@@ -75,4 +75,4 @@ def _root(share: float) -> float:
 
 def _limit(roots: Sequence[float], level: float) -> float:
     n = len(roots)
-    return fmean(roots) + float(t.ppf(1 - level, n - 1)) * stdev(roots) * math.sqrt(1 + 1 / n)
+    return fmean(roots) + float(stdtrit(n - 1, 1 - level)) * stdev(roots) * math.sqrt(1 + 1 / n)
