@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from flyball.monitor.faults import Broken
 from flyball.stats.drift import DriftVerdict, FeatureVerdict
@@ -208,7 +208,7 @@ def _prior_moved(gap: Estimate, earlier: Sequence[float], level: float) -> bool:
     if len(earlier) < MIN_EARLIER:
         return False
     n = len(earlier)
-    limit = float(t.ppf(1 - level / 2, n - 1)) * stdev(earlier) * math.sqrt(1 + 1 / n)
+    limit = float(stdtrit(n - 1, 1 - level / 2)) * stdev(earlier) * math.sqrt(1 + 1 / n)
     return abs(gap.value - fmean(earlier)) > limit and abs(gap.value) >= MIN_GAP
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -28,6 +29,7 @@ _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ADDRESS = re.compile(r"https?://[^\s@\"<>]+")
 _MAILBOX = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+|[^@<>,;\r\n]+ <[^\s@<>,;]+@[^\s@<>,;]+>")
+_time_zones = cache(available_timezones)  # reads the first bytes of every file of the time zone database
 _CRON_START = datetime(2000, 1, 1, tzinfo=UTC)  # CronSim wants some start; only its reading of the text is asked for
 
 
@@ -223,7 +225,7 @@ def timezone(value: Any) -> str:
     try:
         return ZoneInfo(text(value)).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        close = get_close_matches(str(value)[:60], available_timezones(), n=1)
+        close = get_close_matches(str(value)[:60], _time_zones(), n=1)
         hint = f'; did you mean "{close[0]}"?' if close else ', needs a name such as "UTC" or "Europe/Berlin"'
         raise ValueError(f"no time zone {shown(value)}{hint}") from None
 

@@ -1,4 +1,4 @@
-"""Distances and metrics against the libraries that people compare them with; values by hand are in the unit tests."""
+"""Distances, tails and metrics against the libraries that people compare them with; values by hand are in the unit tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from flyball.stats.distances import chi_square, js_distance, js_divergence, ks, normed_wasserstein
 from flyball.stats.metrics import compute
+from flyball.stats.tails import g_test, location_root, share_limits
 
 HALF = np.array([50, 50])
 SKEW = np.array([80, 20])
@@ -66,3 +67,31 @@ def test_chi_square_is_scipys() -> None:
     window, reference = np.array([12, 30, 8, 0]), np.array([500, 400, 100, 0])
     expected = stats.chi2_contingency(np.stack([window, reference])[:, :3], correction=False).statistic
     assert chi_square(window, reference) == pytest.approx(expected)
+
+
+def test_fishers_limits_are_the_last_counts_with_half_the_level_beyond() -> None:
+    """20 of 1,000 against 2,000 of 100,000, by SciPy's hypergeometric distribution."""
+    low, high = share_limits(20, 1_000, 2_000, 100_000, 6e-5)
+    exact = stats.hypergeom(101_000, 2_020, 1_000)
+    assert exact.sf(high - 1) <= 3e-5 < exact.sf(high - 2)
+    assert exact.cdf(low) <= 3e-5 < exact.cdf(low + 1)
+
+
+def test_g_is_scipys_but_for_williams_correction() -> None:
+    """Large counts, where the correction is under a thousandth."""
+    window, reference = np.array([5_200, 2_400, 2_400]), np.array([50_000, 25_000, 25_000])
+    g, limit = g_test(window, reference, 0.01, ordered=True)
+    expected = stats.chi2_contingency(np.stack([window, reference]), correction=False, lambda_="log-likelihood")
+    assert g == pytest.approx(expected.statistic, rel=1e-3)
+    assert limit == pytest.approx(stats.chi2.isf(0.01, 2))
+
+
+def test_the_root_of_ranks_is_near_wilcoxons_z() -> None:
+    """1,000 normals moved by 0.2 against 100,000: SciPy's z is of the same side and size."""
+    rng = np.random.default_rng(0)
+    edges = stats.norm.ppf(np.arange(1, 20) / 20)
+    a, b = rng.normal(0.2, 1, 1_000), rng.normal(size=100_000)
+    counts = [np.bincount(np.searchsorted(edges, side), minlength=20) for side in (a, b)]
+    z = stats.norm.isf(stats.mannwhitneyu(a, b, method="asymptotic").pvalue / 2)
+    assert location_root(counts[0], counts[1]) == pytest.approx(z, rel=0.03)
+    assert location_root(counts[0][::-1], counts[1][::-1]) == pytest.approx(-z, rel=0.03)

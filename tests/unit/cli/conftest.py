@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,17 +129,31 @@ class Told:
                 live.deploy(tx, deployment, replaces=before.generation if before else None, who=who, why=why)
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> Told:
-    """v1 live on 1 March, v2 from 2 April, v3 refused on 11 November."""
-    told = Told(Home(tmp_path / "home"))
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What `told` and `empty` begin with, written once. Not to be changed."""
+    told, empty = (Told(Home(tmp_path_factory.mktemp(name) / "home")) for name in ("told", "empty"))
     told.release(a_version(1, day("03-01")))
     told.release(a_version(2, day("04-02"), params={"trees": 400}, git_dirty=True))
     told.release(a_version(3, day("11-11")), passed=False)
-    return told
+    for written in (told, empty):
+        written.database.close()
+    return {"told": told.home.database, "empty": empty.home.database}
+
+
+def _copied(database: Path, folder: Path) -> Told:
+    home = Home(folder).made()
+    shutil.copy(database, home.database)
+    return Told(home)
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Told:
+def told(tmp_path: Path, databases: dict[str, Path]) -> Told:
+    """v1 live on 1 March, v2 from 2 April, v3 refused on 11 November."""
+    return _copied(databases["told"], tmp_path / "home")
+
+
+@pytest.fixture
+def empty(tmp_path: Path, databases: dict[str, Path]) -> Told:
     """A home in which nothing has happened."""
-    return Told(Home(tmp_path / "home"))
+    return _copied(databases["empty"], tmp_path / "home")
