@@ -75,9 +75,10 @@ def test_monitor_can_be_asked_for_one_kind_or_one_day(watched: Told, words: list
 
 
 def test_a_day_is_shown_feature_by_feature(watched: Told) -> None:
-    """Each statistic beside the bound it is held against."""
-    text = watched("monitor", "flight-delay", "--date", "2013-04-02", "--drift").stdout
-    assert text.splitlines()[-1].split() == ["temp", "drift", "psi", "0.31", "0.12"]
+    """Each statistic beside the bound it is held against; below them why it alarms."""
+    *_, statistic, why = watched("monitor", "flight-delay", "--date", "2013-04-02", "--drift").stdout.splitlines()
+    assert statistic.split() == ["temp", "drift", "psi", "0.31", "0.12"]
+    assert why == "temp: mean moved"
 
 
 def test_a_day_nobody_judged_says_so(watched: Told) -> None:
