@@ -12,7 +12,7 @@ import numpy as np
 from flyball.engine.bundle import MANIFEST, MODEL
 from flyball.engine.session import load_engine
 from flyball.loop.dump import state_digest
-from flyball.loop.steps import frame_of, scores_of
+from flyball.loop.frames import frame_of, scores_of
 from flyball.pipeline.artifact import Artifact, load
 from flyball.pipeline.step import RunContext
 from flyball.store.files import read_json

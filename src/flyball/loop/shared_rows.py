@@ -14,9 +14,9 @@ import pandas as pd
 from flyball.engine.contract import Contract
 from flyball.errors import FlyballError, NotFound
 from flyball.journal.lake import connect
+from flyball.loop.frames import frame_of
 from flyball.loop.reanswer import asked_value
 from flyball.loop.recipe import RECIPE
-from flyball.loop.steps import frame_of
 from flyball.pipeline.artifact import is_intact, load
 from flyball.pipeline.runs import steps_of
 from flyball.project.load import load_project

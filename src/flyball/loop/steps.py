@@ -26,6 +26,7 @@ from flyball.errors import Mistake
 from flyball.loop.engines import PARITY_ROWS, Choice, dismiss, stand_in
 from flyball.loop.estimating import estimator_bytes
 from flyball.loop.evidence import SLICE
+from flyball.loop.frames import frame_of, scores_of
 from flyball.loop.importance import IMPORTANCE, MOST_ROWS, importance, importance_bytes
 from flyball.loop.replay import replay
 from flyball.loop.trained import keep, seen, stamped, times_of, trained_on, unseen_by
@@ -201,17 +202,6 @@ def _alone(rows: pd.DataFrame, y: npt.NDArray[np.float64], contract: Contract) -
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def frame_of(value: Any, what: str) -> pd.DataFrame:
-    """The table as pandas; of several results the first that is a table."""
-    for item in value if isinstance(value, (tuple, list)) else (value,):
-        if isinstance(item, pd.DataFrame):
-            return item
-        if hasattr(item, "to_pandas"):
-            frame: pd.DataFrame = item.to_pandas()
-            return frame
-    raise Mistake(f"{what} is {type(value).__name__}; Flyball needs a table there (pandas, polars or pyarrow)")
-
-
 def _features(rows: pd.DataFrame, names: ModelNames) -> tuple[str, ...]:
     return tuple(str(column) for column in rows.columns if column not in (names.target, names.key, names.timestamp))
 
@@ -227,15 +217,6 @@ def _truth(rows: pd.DataFrame, contract: Contract, names: ModelNames) -> npt.NDA
     else:
         meaning = [float(contract.classes.index(class_text(value))) for value in distinct]
     return np.asarray(meaning)[codes]
-
-
-def scores_of(engine: Engine, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Shape (n,) or, multiclass, (n, classes)."""
-    answer = engine.predict(columns_from_frame(engine.contract, rows))
-    if engine.contract.task == "multiclass":
-        assert answer.probabilities is not None
-        return answer.probabilities
-    return answer.score
 
 
 def _microseconds(rows: pd.DataFrame, names: ModelNames) -> npt.NDArray[np.int64]:

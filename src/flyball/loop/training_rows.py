@@ -10,9 +10,9 @@ import pandas as pd
 
 from flyball.engine.contract import Contract
 from flyball.errors import NotFound
+from flyball.loop.frames import frame_of
 from flyball.loop.recipe import RECIPE
 from flyball.loop.shared_rows import TABLES
-from flyball.loop.steps import frame_of
 from flyball.pipeline.artifact import is_intact, load
 from flyball.pipeline.handed import handed, whole_digests
 from flyball.pipeline.runs import steps_of

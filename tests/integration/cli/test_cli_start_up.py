@@ -30,3 +30,12 @@ def test_help_imports_only_what_it_prints() -> None:
     _, loaded, *verbs = done.stderr.splitlines()
     assert loaded == "['flyball.cli', 'flyball.cli.main', 'flyball.errors']"
     assert [line for line in verbs if not line.endswith("[]")] == []
+
+
+def test_two_versions_are_asked_without_what_compiles_a_model() -> None:
+    """`flyball diff` reads bundles: scikit-learn and its converter, over a second of imports, are not loaded for it."""
+    script = (
+        "import sys, flyball.loop.behaviour; print([name for name in ('sklearn', 'skl2onnx') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
