@@ -74,12 +74,12 @@ class Outlet:
             self._some.notify()
             return True
 
-    def close(self) -> None:
-        """Wait up to a second until all is written."""
+    def close(self, wait_s: float = CLOSE_S) -> None:
+        """Wait until all is written, and no longer than that."""
         with self._some:
             self._closing = True
             self._some.notify()
-        self._thread.join(CLOSE_S)
+        self._thread.join(wait_s)
 
     def _run(self) -> None:
         while line := self._next():
