@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from flyball.stats import measures
-from flyball.stats.measures import Measure
-from flyball.stats.null import Limit, Sample, arcsine, day_limit, distance_limits, harmonic, sample_of, strength
+from flyball.stats.apart import Distance, distances_of
+from flyball.stats.null import (
+    Limit,
+    Spread,
+    arcsine,
+    day_limit,
+    harmonic,
+    spread_of,
+)
 from flyball.stats.profile import FeatureProfile, FeatureReference
 from flyball.stats.quiet import REMEMBERED, Days, Quiet, centred
-from flyball.stats.tails import g_test, location_root, pooled, pools, root_limit, share_limits
+from flyball.stats.tails import g_test, location_root, root_limit, share_limits
 from flyball.stats.tally import STEPS, Ints
 
 #: The smallest effects that matter. A number's location, in the reference's standard deviations.
@@ -48,17 +54,6 @@ class Statistic:
     strength: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Distance:
-    """One distance between the window's counts and those it is held against."""
-
-    measure: Measure
-    value: float
-    window: Ints
-    total: Ints
-    limit: Limit
-
-
 def of_values(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float) -> dict[str, Statistic]:
     """All statistics but that of missing values."""
     category = known.bins.kind == "category"
@@ -67,7 +62,7 @@ def of_values(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level
         asked |= {"l_infinity": measures.L_INFINITY}
     else:
         asked |= {"ks": measures.KS, "normed_wasserstein": measures.wasserstein(known.bins, known.ruler.sd)}
-    distances = _distances(asked, known, seen, quiet, level)
+    distances = distances_of(asked, known, seen, quiet, level)
     found = {
         "psi": _shape(known, seen, quiet, level, distances["psi"]),
         "js_distance": _reported(distances["js_distance"]),
@@ -82,58 +77,7 @@ def of_values(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level
     }
 
 
-def _distances(
-    asked: Mapping[str, Measure], known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float
-) -> dict[str, _Distance]:
-    """Each with its limit: by the days, or without them for independent rows."""
-    whole = (seen.counts, quiet.total.counts[0])
-    pool = pools(np.stack(whole), ordered=known.bins.kind == "number")
-    # Chi-square takes no sparse bins.
-    counts = {name: tuple(pooled(one, *pool) for one in whole) if name == "chi_square" else whole for name in asked}
-    values = {name: float(measure.between(*counts[name])) for name, measure in asked.items()}
-    if quiet.days is None:
-        limits = {name: _independent(asked[name], value, counts[name], level) for name, value in values.items()}
-    else:
-        days = quiet.days
-        samples = [
-            sample_of(asked[name], *(pooled(one.counts, *pool) for one in (days.tally, days.rests)))
-            if name == "chi_square"
-            else _sample(asked[name], days)
-            for name in asked
-        ]
-        found = distance_limits(
-            list(asked.values()),
-            np.array(list(values.values())),
-            samples,
-            float(harmonic(whole[0].sum(), whole[1].sum())),
-            np.array([measure.noise(counts[name][1]) for name, measure in asked.items()]),
-            level,
-            whole[1],
-        )
-        limits = dict(zip(asked, found, strict=True))
-    return {
-        name: _Distance(
-            measure=asked[name], value=values[name], window=counts[name][0], total=counts[name][1], limit=limits[name]
-        )
-        for name in asked
-    }
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _sample(measure: Measure, days: Days) -> Sample:
-    return sample_of(measure, days.tally.counts, days.rests.counts)
-
-
-def _independent(measure: Measure, value: float, counts: tuple[Ints, ...], level: float) -> Limit:
-    if measure.iid is None:  # psi's: see `_shape`
-        return Limit(mean=0.0, threshold=0.0, strength=0.0)
-    window, total = counts
-    size = max(int(((window + total) > 0).sum()), 2)
-    mean, threshold = measure.iid(1 / float(harmonic(window.sum(), total.sum())), size, total, level)
-    return Limit(mean=mean, threshold=threshold, strength=strength(value - mean, threshold - mean))
-
-
-def _shape(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float, found: _Distance) -> Statistic:
+def _shape(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level: float, found: Distance) -> Statistic:
     """psi, held against the days' and against the G-test of the same counts."""
     total, number = quiet.total.counts[0], known.bins.kind == "number"
     value, limit = found.value, found.limit
@@ -176,7 +120,7 @@ def _moved(window: Ints, total: Ints, *, ordered: bool) -> tuple[float, float]:
     return float(abs(now[place] - then[place])), float(np.clip((now[place] + then[place]) / 2, 0, 1))
 
 
-def _reported(found: _Distance, *, most: float = 1.0) -> Statistic:
+def _reported(found: Distance, *, most: float = 1.0) -> Statistic:
     """A distance that goes as the root of psi, with its limit; never an alarm. `most`: the largest there is."""
     value, limit = found.value, found.limit
     reach = TWO_SIDED * found.measure.spread(found.total) * limit.mean
@@ -184,7 +128,7 @@ def _reported(found: _Distance, *, most: float = 1.0) -> Statistic:
     return _statistic(value, limit, corrected, (low, min(value + reach, most)), alarm=False)
 
 
-def _chi_square(found: _Distance) -> Statistic:
+def _chi_square(found: Distance) -> Statistic:
     """Pearson's, of the counts, sparse bins pooled; its limit is that of chi-square a row, and its effect Cramér's V, in
     [0, 1].
     """
@@ -212,9 +156,8 @@ def _location(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level
         sd = float(np.sqrt(variance / total.rows[0] + variance / seen.n))
         z, reach = location_root(seen.counts, total.counts[0]), root_limit(level)
     else:
-        days = quiet.days.tally
-        means, noise, centre = centred(days.bends / STEPS / days.rows, variance / days.rows, quiet)
-        middle, sd, reach = day_limit(means, noise, value - centre, variance / seen.n, level)
+        spread, centre = _spread_of_means(quiet.days, quiet.weekday, variance, level)
+        middle, sd, reach = day_limit(spread, value - centre, variance / seen.n)
         z = float(np.clip((value - centre - middle) / max(sd, 1 / STEPS), -1e6, 1e6))
     unit = max(known.ruler.bent_sd, 1 / STEPS)
     shift, error = (float(np.clip(part / unit, -1e6, 1e6)) for part in (value - overall, TWO_SIDED * sd))
@@ -223,6 +166,22 @@ def _location(known: FeatureReference, seen: FeatureProfile, quiet: Quiet, level
     if alarm and quiet.days is not None:
         alarm = abs(location_root(seen.counts, total.counts[0])) > root_limit(level)
     return _statistic(z, limit, shift, (shift - error, shift + error), alarm=alarm)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _spread_of_means(days: Days, weekday: int | None, variance: float, level: float) -> tuple[Spread, float]:
+    """Of the days' bent means, and what is to be taken off the window's. `variance`: of one row."""
+    rows = days.tally.rows
+    means, noise, centre = centred(days.tally.bends / STEPS / rows, variance / rows, days, weekday)
+    return spread_of(means, noise, level), centre
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _spread_of_shares(days: Days, weekday: int | None, level: float) -> tuple[Spread, float]:
+    """Of the days' shares of missing values, as arcsine roots, and what is to be taken off the window's."""
+    size = days.tally.rows + days.tally.missing
+    roots, noise, centre = centred(arcsine(days.tally.missing, size), 1 / (4 * size), days, weekday)
+    return spread_of(roots, noise, level), centre
 
 
 def of_missing(seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
@@ -239,10 +198,8 @@ def of_missing(seen: FeatureProfile, quiet: Quiet, level: float) -> Statistic:
         if value < usual:
             strong = (usual * rows - seen.missing) / max(usual * rows - low, 1e-9)
     else:
-        days = quiet.days.tally
-        size = days.rows + days.missing
-        roots, noise, centre = centred(arcsine(days.missing, size), 1 / (4 * size), quiet)
-        middle, sd, reach = day_limit(roots, noise, point - centre, 1 / (4 * rows), level)
+        spread, centre = _spread_of_shares(quiet.days, quiet.weekday, level)
+        middle, sd, reach = day_limit(spread, point - centre, 1 / (4 * rows))
         middle += centre
         strong = abs(point - middle) / (reach * sd)
         beyond = beyond and strong > 1

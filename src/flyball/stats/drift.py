@@ -12,7 +12,7 @@ normed_wasserstein and l_infinity are reported with their limits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from flyball.errors import Mistake
@@ -63,7 +63,8 @@ class DriftVerdict:
     alarming_in_slices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """By name, one level deep: orjson writes the records within, and copying them takes longer than that."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 def judge(

@@ -152,17 +152,36 @@ def harmonic(window: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
     return np.asarray(n * rows / np.maximum(n + rows, 1))
 
 
-def day_limit(
-    values: Floats, noise: Floats, value: float, window_noise: float, level: float
-) -> tuple[float, float, float]:
-    """Middle, one predictive standard deviation and its multiple that is the limit, for a mean or a share among days'.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How days' means or shares stray: one and the same for all windows."""
 
-    `noise`, shape (k,), and `window_noise` are the sampling variances of a day's and the window's value. Two-sided.
+    mean: float
+    variance: float
+    #: mean of the days' sampling variances.
+    noise: float
+    #: how far up and how far down, in standard deviations, a day to come strays at the asked level, two-sided.
+    up: float
+    down: float
+
+
+def spread_of(values: Floats, noise: Floats, level: float) -> Spread:
+    """`values` and their sampling variances `noise`: shape (k,), one a day."""
+    return Spread(
+        mean=float(values.mean()),
+        variance=float(values.var(ddof=1)),
+        noise=float(noise.mean()),
+        up=float(_reach(values, level / 2)),
+        down=float(_reach(-values, level / 2)),
+    )
+
+
+def day_limit(days: Spread, value: float, window_noise: float) -> tuple[float, float, float]:
+    """Middle, one predictive standard deviation and its multiple that is the limit on `value`'s side, for a mean or a share
+    among days'. `window_noise`: the sampling variance of the window's.
     """
-    between = max(values.var(ddof=1) - noise.mean(), 0) * max(window_noise / max(noise.mean(), 1e-300), 1)
-    sd = float(np.sqrt(between + window_noise))
-    side = np.copysign(1, value - values.mean())
-    return float(values.mean()), sd, float(_reach(side * values, level / 2))
+    between = max(days.variance - days.noise, 0) * max(window_noise / max(days.noise, 1e-300), 1)
+    return days.mean, float(np.sqrt(between + window_noise)), days.up if value >= days.mean else days.down
 
 
 def arcsine(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:

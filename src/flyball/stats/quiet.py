@@ -72,17 +72,17 @@ def quiet_of(tally: Tally, place: Place, *, values: bool) -> Quiet:
     return Quiet(total=total, days=everyday, weekday=None, against="hours" if hours else "all")
 
 
-def centred(values: Floats, noise: Floats, quiet: Quiet) -> tuple[Floats, Floats, float]:
+def centred(values: Floats, noise: Floats, days: Days, weekday: int | None) -> tuple[Floats, Floats, float]:
     """Days' `values` less the mean of the other days of their weekday, their sampling variances `noise` then, and what is to
-    be taken off the window's value. Where all days are alike nothing is.
+    be taken off the value of a window on `weekday`. Where all days are alike nothing is.
     """
-    if quiet.days is None or quiet.days.weekdays is None:
+    if days.weekdays is None:
         return values, noise, 0.0
-    names, where, count = np.unique(quiet.days.weekdays, return_inverse=True, return_counts=True)
+    names, where, count = np.unique(days.weekdays, return_inverse=True, return_counts=True)
     means = np.bincount(where, values) / count
     # A day less the mean of the others is k / (k - 1) times the day less the mean of all.
     more = (count / (count - 1))[where]
-    return (values - means[where]) * more, noise * more, float(means[names == quiet.weekday][0])
+    return (values - means[where]) * more, noise * more, float(means[names == weekday][0])
 
 
 Hours = tuple[bool, ...] | None
