@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pytest
 
 from flyball.errors import Mistake
@@ -251,7 +253,9 @@ def test_a_verdict_is_json() -> None:
     """No nan and no infinity, which JSON does not know, even where nothing varied."""
     reference = learn([{"x": np.full(ROWS, 5.0)} for _ in range(DAYS)])
     found = verdict_on(reference, {"x": np.full(ROWS, 6.0)})
-    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["alarming"] == ["x"]
+    written = orjson.loads(orjson.dumps(found.to_json()))
+    assert written == json.loads(json.dumps(asdict(found), allow_nan=False))
+    assert written["alarming"] == ["x"]
 
 
 @pytest.mark.parametrize("settings", [{"false_alarms": 0}, {"false_alarms": 1}, {"features": ["nope"]}])
