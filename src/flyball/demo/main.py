@@ -29,6 +29,7 @@ from flyball.journal.carry import carry
 from flyball.loop import release
 from flyball.loop.leading import leading
 from flyball.loop.site import Site, open_site
+from flyball.monitor import streams
 from flyball.pipeline.runs import runs_of, unfinished
 from flyball.project.load import load_project
 from flyball.registry import live
@@ -68,6 +69,7 @@ def demo(
             open_site(project, place, database, teller.say) as site,
         ):
             site.workers.warm()  # it imports its libraries while the flights are read
+            threading.Thread(target=streams.warm, daemon=True).start()
             flights = stage.world_flights(folder, project)
             world = year.World(flights=flights, days=tuple(data.days(flights, FIRST_DAY, count)))
             teller.begin(site, world, progress.settings)

@@ -57,10 +57,9 @@ def summary(site: Site, world: World, spent: Spent, dashboard: str) -> dict[str,
 
 def _rows(site: Site, world: World) -> pd.DataFrame:
     """One row a prediction in the lake: its label, its score, and what the two other arms would have said."""
-    answered = lake.scored(site.home, site.model, world.days[0], _after(world)).select(
-        ["key", "version", "score", "label"]
-    )
-    live: pd.DataFrame = answered.to_pandas().rename(columns={"key": "flight", "score": "loop"})
+    answered = lake.scored(site.home, site.model, world.days[0], _after(world), features=False)
+    wanted = answered.select(["key", "version", "score", "label"])
+    live: pd.DataFrame = wanted.to_pandas().rename(columns={"key": "flight", "score": "loop"})
     flights = world.flights[world.flights["timestamp"] >= pd.Timestamp(world.days[0])]
     flights = flights[flights["day"] <= world.days[-1].date().isoformat()]
     asked = flights.assign(

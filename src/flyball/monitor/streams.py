@@ -8,6 +8,7 @@ correction or a backfill gives what would have been.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -78,6 +79,12 @@ def changes(
             index, start = noticed[-1]
             found.append(_change(name, errors, times, days, index, start, false_alarms))
     return tuple(found)
+
+
+def warm() -> None:
+    """Import what follows streams ahead of its first use, where it is there: it takes a second."""
+    with suppress(Unavailable):
+        _detectors()
 
 
 def _detectors() -> dict[Detector, Callable[[], Any]]:
