@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from flyball.journal import lake
 from flyball.journal.layout import NO_FEATURES, OUTCOMES, PREDICTIONS, TIME
+from flyball.journal.relations import shared
 
 if TYPE_CHECKING:
     from flyball.store import Home
@@ -273,3 +276,22 @@ def test_a_draft_is_not_read(journal: Any) -> None:
     (folder,) = (journal.home.lake / "predictions" / "model=flights").iterdir()
     (folder / ".b9-00000000.parquet.draft").write_bytes(b"half")
     assert lake.predictions(journal.home, "flights", DAY, NEXT)["id"].to_pylist() == ["a"]
+
+
+def test_a_keys_outcomes_are_joined_by_sorting(journal: Any) -> None:
+    """However many there are: DuckDB would hold each against every prediction where it takes them for a few."""
+    journal.predict("a", key=["k"])
+    journal.tell({"key": "k", "value": 1})
+    journal.carry()
+    with closing(lake.connect(journal.home, "flights")) as connection:
+        plan = "".join(row[1] for row in connection.execute("EXPLAIN SELECT label FROM scored").fetchall())
+    said = plan.upper().replace(" ", "_")  # one version of DuckDB writes ASOF_JOIN, another Asof Join
+    assert "ASOF_JOIN" in said
+    assert "NESTED_LOOP" not in said
+
+
+def test_every_session_has_the_settings() -> None:
+    """A cursor is a session of its own."""
+    with closing(shared(os.getpid()).cursor()) as cursor:
+        for name, value in (("TimeZone", "UTC"), ("asof_loop_join_threshold", 0)):
+            assert cursor.execute(f"SELECT current_setting('{name}')").fetchone() == (value,)
