@@ -52,17 +52,17 @@ def test_the_same_request_again_makes_the_same_outcome_ids(client: Any) -> None:
         ({"id": "a", "value": 1, "timestamp": "2999-01-01T00:00:00Z"}, ["timestamp"]),
     ],
 )
-def test_one_wrong_outcome_refuses_them_all(client: Any, outcome: Any, loc: list[Any]) -> None:
+def test_one_wrong_outcome_refuses_them_all(shared: Any, outcome: Any, loc: list[Any]) -> None:
     """422 names the outcome and the field, and nothing is kept: the client can mend and send again."""
-    reply = client.post(PATH, {"outcomes": [{"id": "good", "value": 1}, outcome]})
+    reply = shared.post(PATH, {"outcomes": [{"id": "good", "value": 1}, outcome]})
     assert (reply.status, reply.json()["errors"][0]["loc"]) == (422, ["outcomes", 1, *loc])
-    assert client.journal("outcomes") == []
+    assert shared.journal("outcomes") == []
 
 
 @pytest.mark.parametrize("body", [{}, [], {"outcomes": {}}, {"outcomes": []}, {"outcomes": [], "more": 1}])
-def test_a_request_without_outcomes_is_refused(client: Any, body: Any) -> None:
+def test_a_request_without_outcomes_is_refused(shared: Any, body: Any) -> None:
     """At least one, in a list, and nothing else."""
-    assert client.post(PATH, body).status == 422
+    assert shared.post(PATH, body).status == 422
 
 
 def test_outcomes_that_cannot_be_written_are_not_accepted(client: Any) -> None:
@@ -75,8 +75,8 @@ def test_outcomes_that_cannot_be_written_are_not_accepted(client: Any) -> None:
     assert (reply.status, reply.headers["retry-after"]) == (503, "5")
 
 
-def test_outcomes_of_a_model_that_is_not_there_are_refused(client: Any) -> None:
+def test_outcomes_of_a_model_that_is_not_there_are_refused(shared: Any) -> None:
     """404 names the models there are."""
-    reply = client.post("/models/dealy/outcomes", {"outcomes": [{"id": "a", "value": 1}]})
+    reply = shared.post("/models/dealy/outcomes", {"outcomes": [{"id": "a", "value": 1}]})
     assert reply.status == 404
     assert "delay" in reply.json()["detail"]

@@ -12,9 +12,9 @@ from flyball.serving.routes import ROUTES, match
 ROW = {"hour": 18.0, "distance": 760.5}
 
 
-def test_ready_names_what_is_served(client: Any) -> None:
+def test_ready_names_what_is_served(shared: Any) -> None:
     """200, each model with its version and generation, nothing degraded."""
-    reply = client.get("/readyz")
+    reply = shared.get("/readyz")
     assert reply.status == 200
     assert reply.json() == {"ready": True, "models": {"delay": {"version": 1, "generation": 1}}, "degraded": []}
 
@@ -34,25 +34,25 @@ def test_a_draining_worker_is_not_ready_and_asks_clients_to_leave(client: Any) -
     assert (reply.status, reply.headers["connection"]) == (200, "close")
 
 
-def test_the_list_of_models_says_versions_and_features(client: Any) -> None:
+def test_the_list_of_models_says_versions_and_features(shared: Any) -> None:
     """GET /models."""
-    (model,) = client.get("/models").json()["models"]
+    (model,) = shared.get("/models").json()["models"]
     assert (model["name"], model["version"], model["features"]) == ("delay", 1, ["hour", "distance"])
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/model", "/models/", "/models/delay", "/models//predict", "/models/a/b/predict"]
 )
-def test_an_unknown_path_lists_the_routes(client: Any, path: str) -> None:
+def test_an_unknown_path_lists_the_routes(shared: Any, path: str) -> None:
     """404 in problem+json."""
-    reply = client.get(path)
+    reply = shared.get(path)
     assert reply.status == 404
     assert "POST /models/{model}/predict" in reply.json()["detail"]
 
 
-def test_an_unknown_model_names_those_there_are(client: Any) -> None:
+def test_an_unknown_model_names_those_there_are(shared: Any) -> None:
     """404 helps with the name."""
-    reply = client.post("/models/dealy/predict", {"inputs": [ROW]})
+    reply = shared.post("/models/dealy/predict", {"inputs": [ROW]})
     assert (reply.status, "there is: delay" in reply.json()["detail"]) == (404, True)
 
 
@@ -60,15 +60,15 @@ def test_an_unknown_model_names_those_there_are(client: Any) -> None:
     ("method", "path", "allow"),
     [("GET", "/models/delay/predict", "POST"), ("POST", "/models", "GET, HEAD"), ("DELETE", "/readyz", "GET, HEAD")],
 )
-def test_another_method_is_answered_with_those_allowed(client: Any, method: str, path: str, allow: str) -> None:
+def test_another_method_is_answered_with_those_allowed(shared: Any, method: str, path: str, allow: str) -> None:
     """405 with Allow."""
-    reply = client.get(path, method)
+    reply = shared.get(path, method)
     assert (reply.status, reply.headers["allow"]) == (405, allow)
 
 
-def test_openapi_describes_every_route_and_the_real_features(client: Any) -> None:
+def test_openapi_describes_every_route_and_the_real_features(shared: Any) -> None:
     """Types, ranges seen and an example row of each live model; every route of the table."""
-    api = client.get("/openapi.json").json()
+    api = shared.get("/openapi.json").json()
     served = {(method.upper(), path) for path, methods in api["paths"].items() for method in methods}
     real = {(route.method, route.path.replace("{model}", "delay").replace("{version}", "1")) for route in ROUTES}
     assert served == real
@@ -78,16 +78,16 @@ def test_openapi_describes_every_route_and_the_real_features(client: Any) -> Non
     assert row["required"] == ["hour", "distance"]
 
 
-def test_the_example_of_openapi_is_answered(client: Any) -> None:
+def test_the_example_of_openapi_is_answered(shared: Any) -> None:
     """What the document shows can be sent."""
-    predict = client.get("/openapi.json").json()["paths"]["/models/delay/predict"]["post"]
+    predict = shared.get("/openapi.json").json()["paths"]["/models/delay/predict"]["post"]
     example = predict["requestBody"]["content"]["application/json"]["example"]
-    assert client.post("/models/delay/predict", example).status == 200
+    assert shared.post("/models/delay/predict", example).status == 200
 
 
-def test_docs_explain_every_problem_and_load_nothing_from_elsewhere(client: Any) -> None:
+def test_docs_explain_every_problem_and_load_nothing_from_elsewhere(shared: Any) -> None:
     """A problem's type points to a heading of the page; the page needs no other server."""
-    text = client.get("/docs").body.decode()
+    text = shared.get("/docs").body.decode()
     assert [kind for kind in KINDS if f'id="{kind}"' not in text] == []
     assert "://" not in text
 

@@ -151,14 +151,14 @@ def test_a_large_body_is_scored_aside_and_answers_the_same(client: Any) -> None:
         ({"inputs": [ROW], "timestamp": []}, 422, ["timestamp"]),
     ],
 )
-def test_a_wrong_request_is_refused_by_place(client: Any, body: Any, status: int, loc: list[Any] | None) -> None:
+def test_a_wrong_request_is_refused_by_place(shared: Any, body: Any, status: int, loc: list[Any] | None) -> None:
     """400 for what is no JSON; 422 names the place; nothing is journaled; the body is problem+json."""
-    reply = client.post(PATH, body)
+    reply = shared.post(PATH, body)
     problem = reply.json()
     assert reply.status == problem["status"] == status
     assert reply.headers["content-type"] == "application/problem+json"
     assert [error["loc"] for error in problem["errors"]] == ([] if loc is None else [loc])
-    assert client.journal() == []
+    assert shared.journal() == []
 
 
 def test_a_time_in_the_future_is_refused_beyond_a_minute_of_clock_skew(client: Any) -> None:
@@ -196,9 +196,9 @@ def test_traceparent_is_passed_on(client: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "has blank", "\x7f"])
-def test_an_idempotency_key_of_another_form_is_refused(client: Any, key: str) -> None:
+def test_an_idempotency_key_of_another_form_is_refused(shared: Any, key: str) -> None:
     """At most 200 visible ASCII characters; never silently ignored."""
-    reply = client.post(PATH, {"inputs": [ROW]}, idempotency_key=key)
+    reply = shared.post(PATH, {"inputs": [ROW]}, idempotency_key=key)
     assert (reply.status, reply.json()["errors"][0]["loc"]) == (422, ["header", "Idempotency-Key"])
 
 

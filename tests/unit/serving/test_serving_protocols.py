@@ -34,6 +34,12 @@ BODIES = {
 }
 
 
+@pytest.fixture
+def client(shared: Any) -> Any:
+    """Who takes it looks at answers, and at what is never written."""
+    return shared
+
+
 @pytest.mark.parametrize("path", BODIES)
 def test_every_protocol_is_journaled_alike(installed: Any, start: Any, path: str) -> None:
     """The same features, prediction and ids as a native request; the headers name version and ids."""
