@@ -49,7 +49,8 @@ def sparse_limit(total: Ints, values: float, level: float) -> float:
     tilted = np.exp(raised - highest)
     mass_of = tilted.sum(axis=-1)
     mean = (tilted * terms).sum(axis=-1) / mass_of
-    spread = np.sqrt(((tilted * terms**2).sum(axis=-1) / mass_of - mean**2).sum(axis=-1))
+    # Far out a bin's variance is 0, but for rounding.
+    spread = np.sqrt(np.maximum((tilted * terms**2).sum(axis=-1) / mass_of - mean**2, 0).sum(axis=-1))
     psi, cumulant = mean.sum(axis=-1), (np.log(mass_of) + highest[..., 0]).sum(axis=-1)
     root = np.sqrt(2 * np.maximum(tilt * psi - cumulant, 1e-12))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -40,3 +40,15 @@ def test_where_bins_are_full_or_values_too_few_the_days_speak_for_themselves() -
 
 def test_one_bin_never_differs() -> None:
     assert sparse_limit(np.array([1_000, 0]), 10, 1e-4) == 0.0
+
+
+def test_whatever_the_counts_the_limit_is_a_number() -> None:
+    """Without a warning: bins without rows, fewer values than bins, levels near and far."""
+    random = np.random.default_rng(0)
+    for _ in range(500):
+        total = 1 + random.integers(0, 10 ** random.integers(1, 6), random.integers(1, 30))
+        total[random.random(len(total)) < 0.3] = 0
+        if total.sum():
+            found = sparse_limit(total, 10 ** random.uniform(-2, 5), 10 ** random.uniform(-8, -1.5))
+            assert np.isfinite(found)
+            assert found >= 0
