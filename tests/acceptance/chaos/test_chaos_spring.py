@@ -54,7 +54,7 @@ DAYS = 11
 BUDGET, BUDGET_WINDOW_S = 3, 365 * 86_400
 #: small trees and a third of the flights: what is tried is the machinery, not the model.
 SETTINGS = (
-    ("trees = 90", "trees = 20"),
+    ("trees = 150", "trees = 20"),
     ("p99_ms <= 20", "p99_ms <= 2000"),  # for whatever machine
     ('schedule = "0 4 * * 1"', 'schedule = "0 4 * * *"'),
     ('cooldown = "9d"', 'cooldown = "3d"'),
