@@ -1,4 +1,4 @@
-"""Where a stream of errors changed: river's ADWIN and Page-Hinkley over a version's mature rows, in event order.
+"""Where a stream of errors changed: river's ADWIN, and Page-Hinkley, over a version's mature rows, in event order.
 
 Both take rows for independent, and a day's rows are not: each change they find is tested again with the days' own spread,
 and counts only if it holds. No state is kept between windows: the stream is read from the lake again, so a restart, a
@@ -7,7 +7,7 @@ correction or a backfill gives what would have been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from flyball.errors import Unavailable
+from flyball.stats.page_hinkley import rises
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -73,10 +74,14 @@ def changes(
     """
     first = np.datetime64(since.replace(tzinfo=None), "us")
     found = []
-    for name, make in _detectors().items():
-        noticed = [pair for pair in _noticed(make, errors) if times[pair[0]] >= first]
-        if noticed:
-            index, start = noticed[-1]
+    noticed: dict[Detector, list[tuple[int, int]]] = {
+        "adwin": list(_adwin(errors)),
+        "page_hinkley": [(row, row) for row in rises(errors)],  # it does not say since when
+    }
+    for name, pairs in noticed.items():
+        late = [pair for pair in pairs if times[pair[0]] >= first]
+        if late:
+            index, start = late[-1]
             found.append(_change(name, errors, times, days, index, start, false_alarms))
     return tuple(found)
 
@@ -84,25 +89,22 @@ def changes(
 def warm() -> None:
     """Import what follows streams ahead of its first use, where it is there: it takes a second."""
     with suppress(Unavailable):
-        _detectors()
+        list(_adwin(np.zeros(1)))
+        list(rises(np.zeros(1)))
 
 
-def _detectors() -> dict[Detector, Callable[[], Any]]:
-    """With river's own defaults, but for Page-Hinkley's direction: only a rise is worse."""
+def _adwin(errors: Floats) -> Iterator[tuple[int, int]]:
+    """(row at which a change was noticed, row from which on it is thought to be), by ADWIN with river's own defaults."""
     try:
-        from river.drift import ADWIN, PageHinkley  # an extra, and slow to import
+        from river.drift import ADWIN  # an extra, and slow to import
     except ImportError as error:
         raise Unavailable(NEEDS_RIVER) from error
-    return {"adwin": ADWIN, "page_hinkley": lambda: PageHinkley(mode="up")}
-
-
-def _noticed(make: Callable[[], Any], errors: Floats) -> Iterator[tuple[int, int]]:
-    """(row at which a change was noticed, row from which on it is thought to be)."""
-    detector, began = make(), 0
-    for index, error in enumerate(errors.tolist()):
-        detector.update(error)
+    made: Any = ADWIN
+    detector, began = made(), 0
+    for index, value in enumerate(errors.tolist()):
+        detector.update(value)
         if detector.drift_detected:
-            width = int(getattr(detector, "width", 0))
+            width = int(detector.width)
             start = index + 1 - width if 0 < width <= index - began else index
             yield index, start
             began = start

@@ -22,6 +22,9 @@ from flyball.stats.metrics import CLIP
 #: rows that an estimate is made of at most, evenly taken.
 MOST_ROWS = 50_000
 
+#: labels drawn at once at most: many calls on few numbers cost more than the numbers.
+_AT_ONCE = 1_000_000
+
 #: said wherever an estimate is shown.
 BLIND = "an estimate made without labels: it cannot see concept drift"
 
@@ -35,19 +38,21 @@ def estimate_binary(
     times, and the calibration's own error; not that rows of one day move together. `ece` is left out: calibration is
     what is assumed.
     """
-    s = np.sort(_taken(np.asarray(score, dtype=np.float64)))  # once: what ranks rows finds them ranked
+    s = np.sort(_taken(np.asarray(score, dtype=np.float64)))
     if not len(s):
         return {}
-    p = chance(calibration, s)
-    values = {name: metric(p, s) for name, metric in _EXPECTED.items()}
+    values = {name: float(metric(chance(calibration, s), s)) for name, metric in _EXPECTED.items()}
     random = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {name: [] for name in values}
-    for number in range(RESAMPLES):
-        y = (random.random(len(s)) < chance(calibration, s, number)).astype(np.float64)
+    drawn: dict[str, list[Floats]] = {name: [] for name in values}
+    step = max(_AT_ONCE // len(s), 1)
+    for first in range(0, RESAMPLES, step):
+        numbers = range(first, min(first + step, RESAMPLES))
+        chances = np.stack([chance(calibration, s, number) for number in numbers])
+        y = (random.random(chances.shape) < chances).astype(np.float64)
         # Labels are chances of 0 and 1.
         for name, metric in _EXPECTED.items():
             drawn[name].append(metric(y, s))
-    return {name: _around(value, np.asarray(drawn[name]), len(s), confidence) for name, value in values.items()}
+    return {name: _around(value, np.concatenate(drawn[name]), len(s), confidence) for name, value in values.items()}
 
 
 def estimate_right(
@@ -74,57 +79,70 @@ def _around(value: float, drawn: Floats, rows: int, confidence: float) -> Estima
     return Estimate(value=value, low=max(value - half, 0.0), high=value + half, rows=rows)
 
 
-def _auc(p: Floats, s: Floats) -> float:
-    """P(a positive scores above a negative), ties half, over rows that are both in parts."""
-    order = np.argsort(s, kind="stable")
-    rising, positive, negative = s[order], p[order], 1 - p[order]
-    starts = np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))
-    positives, negatives = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
-    below = np.cumsum(negatives) - negatives / 2
+# A metric on rows that are positive in parts: `p` of shape (..., n) their chances, `s` of shape (n,) their scores, rising;
+# shape (...).
+
+
+def _auc(p: Floats, s: Floats) -> Floats:
+    """P(a positive scores above a negative), ties half."""
+    positives, negatives = _up_to_each(p, s), _up_to_each(1 - p, s)
+    below = negatives - np.diff(negatives, prepend=0.0, axis=-1) / 2
     # A row is no pair with itself.
-    pairs = positive.sum() * negative.sum() - (positive * negative).sum()
-    return _ratio(positives @ below - (positive * negative).sum() / 2, pairs)
+    own = (p * (1 - p)).sum(axis=-1)
+    pairs = p.sum(axis=-1) * (1 - p).sum(axis=-1) - own
+    return _ratio((np.diff(positives, prepend=0.0, axis=-1) * below).sum(axis=-1) - own / 2, pairs)
 
 
-def _average_precision(p: Floats, s: Floats) -> float:
-    order = np.argsort(-s, kind="stable")
-    falling = s[order]
-    ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(s) - 1)
-    right = np.cumsum(p[order])[ends]
-    return _ratio(float((right / (ends + 1)) @ np.diff(right, prepend=0.0)), p.sum())
+def _average_precision(p: Floats, s: Floats) -> Floats:
+    right = _up_to_each(p[..., ::-1], s[::-1])
+    said = _up_to_each(np.ones(len(s)), s[::-1])
+    return _ratio((right / said * np.diff(right, prepend=0.0, axis=-1)).sum(axis=-1), p.sum(axis=-1))
 
 
-def _accuracy(p: Floats, s: Floats) -> float:
-    return float(np.where(s >= THRESHOLD, p, 1 - p).mean())
+def _up_to_each(p: Floats, s: Floats) -> Floats:
+    """Sums of `p` over the rows up to each distinct score's last one; shape (..., scores)."""
+    last = np.append(np.flatnonzero(s[1:] != s[:-1]), len(s) - 1)
+    return np.asarray(np.cumsum(p, axis=-1)[..., last])
 
 
-def _precision(p: Floats, s: Floats) -> float:
+def _accuracy(p: Floats, s: Floats) -> Floats:
+    return _mean(np.where(s >= THRESHOLD, p, 1 - p))
+
+
+def _precision(p: Floats, s: Floats) -> Floats:
     said = s >= THRESHOLD
-    return _ratio(p[said].sum(), said.sum())
+    return _ratio(p[..., said].sum(axis=-1), said.sum())
 
 
-def _recall(p: Floats, s: Floats) -> float:
-    return _ratio(p[s >= THRESHOLD].sum(), p.sum())
+def _recall(p: Floats, s: Floats) -> Floats:
+    return _ratio(p[..., s >= THRESHOLD].sum(axis=-1), p.sum(axis=-1))
 
 
-def _f1(p: Floats, s: Floats) -> float:
+def _f1(p: Floats, s: Floats) -> Floats:
     said = s >= THRESHOLD
-    return _ratio(2 * p[said].sum(), p.sum() + said.sum())
+    return _ratio(2 * p[..., said].sum(axis=-1), p.sum(axis=-1) + said.sum())
 
 
-def _brier(p: Floats, s: Floats) -> float:
-    return float((p * (1 - s) ** 2 + (1 - p) * s**2).mean())
+def _brier(p: Floats, s: Floats) -> Floats:
+    return _mean(p * (1 - s) ** 2 + (1 - p) * s**2)
 
 
-def _log_loss(p: Floats, s: Floats) -> float:
-    return float(-(p * np.log(np.clip(s, CLIP, 1)) + (1 - p) * np.log(np.clip(1 - s, CLIP, 1))).mean())
+def _log_loss(p: Floats, s: Floats) -> Floats:
+    return _mean(-(p * np.log(np.clip(s, CLIP, 1)) + (1 - p) * np.log(np.clip(1 - s, CLIP, 1))))
 
 
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")
+def _mean(each: Floats) -> Floats:
+    return np.asarray(each.mean(axis=-1))
 
 
-_EXPECTED: dict[str, Callable[[Floats, Floats], float]] = {
+def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Floats:
+    """nan where there is no whole."""
+    parts, wholes = np.broadcast_arrays(np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64))
+    found: Floats = np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes != 0)
+    return found
+
+
+_EXPECTED: dict[str, Callable[[Floats, Floats], Floats]] = {
     "auc": _auc,
     "log_loss": _log_loss,
     "brier": _brier,
