@@ -33,10 +33,8 @@ _SQL_TYPES = {
 }
 
 
-def relation(kind: Kind, files: list[str], *, features: bool = True, named: bool = False) -> str:
-    """SQL for a relation over `files`; without any, an empty one of the right types. `features`: whether they are read;
-    `named`: with a column `filename`.
-    """
+def relation(kind: Kind, files: list[str], *, features: bool = True) -> str:
+    """SQL for a relation over `files`; without any, an empty one of the right types. `features`: whether they are read."""
     if not files:
         columns = [f'NULL::{_SQL_TYPES[field.type]} AS "{field.name}"' for field in SCHEMAS[kind]]
         return f"(SELECT {', '.join(columns)}, NULL::BIGINT AS file_row_number WHERE false)"
@@ -44,8 +42,7 @@ def relation(kind: Kind, files: list[str], *, features: bool = True, named: bool
     paths = ", ".join(quoted(glob.escape(file)) for file in files)
     # Features differ between versions, outcomes' columns never do; looking into every file first costs twice the time.
     union = "true" if kind == "predictions" and features else "false"
-    more = "file_row_number=true, filename=true" if named else "file_row_number=true"
-    return f"read_parquet([{paths}], union_by_name={union}, hive_partitioning=false, {more})"
+    return f"read_parquet([{paths}], union_by_name={union}, hive_partitioning=false, file_row_number=true)"
 
 
 def query(sql: str) -> pa.Table:

@@ -1,14 +1,13 @@
 """What is known of whole files of outcomes, remembered from call to call: a file of the lake never changes."""
 
-# ruff: noqa: S608 - as in `lake`
-
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flyball.journal.relations import query, relation
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,23 +32,18 @@ _KNOWN: dict[str, Told] = {}
 
 
 def told_in(files: Sequence[str]) -> dict[str, Told]:
-    """File -> what is known of it; those not seen before are read, with one query."""
-    unknown = [file for file in files if file not in _KNOWN]
-    if unknown:
-        rows = query(
-            "SELECT filename, count(*) FILTER (id IS NULL) AS keyed, count(*) FILTER (id IS NULL AND timestamp IS NULL)"
-            " AS untimed, max(timestamp) FILTER (id IS NULL) AS latest"
-            f" FROM {relation('outcomes', unknown, named=True)} GROUP BY filename"
-        ).to_pylist()
-        found = {
-            row["filename"]: Told(keyed=row["keyed"] > 0, untimed=row["untimed"] > 0, latest=row["latest"])
-            for row in rows
-        }
-        _KNOWN.update({file: found.get(file, Told(keyed=False, untimed=False, latest=None)) for file in unknown})
-    told = {file: _KNOWN[file] for file in files}
+    """File -> what is known of it; those not seen before are read."""
+    told = {file: _KNOWN.get(file) or _read(file) for file in files}
+    _KNOWN.update(told)
     while len(_KNOWN) > MOST:
         del _KNOWN[next(iter(_KNOWN))]
     return told
+
+
+def _read(file: str) -> Told:
+    rows = pq.ParquetFile(file).read(["id", "timestamp"])
+    times = rows.filter(pc.is_null(rows["id"]))["timestamp"]
+    return Told(keyed=len(times) > 0, untimed=times.null_count > 0, latest=pc.max(times).as_py())
 
 
 def together(files: Sequence[str]) -> Told:

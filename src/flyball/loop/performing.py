@@ -6,19 +6,21 @@ too late for that is told, and counted by a backfill.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 
 import orjson
+import pyarrow as pa
 
 from flyball.journal import news
+from flyball.journal.within import within
 from flyball.loop.agenda import Agenda, agenda_of, judged_windows, question_of
 from flyball.loop.alerts import end_alert, open_alert
 from flyball.loop.calm import calm
-from flyball.monitor.answered import Answered, answered
+from flyball.monitor.answered import Answered, answered, groups
 from flyball.monitor.labelled import watch_performance
 from flyball.monitor.performance import PerformanceVerdict
 from flyball.monitor.question import Question
@@ -64,11 +66,28 @@ def keep_performance(
 
 
 def _looked(home: Home, agenda: Agenda) -> _Looked:
+    due = _served({*agenda.matured, *agenda.closed}, agenda.first)
+    if agenda.fresh and len(list(groups(due))) == 1:
+        # On most days all news is about windows that are judged anyway, as they close or mature.
+        ordinary = list(answered(home, agenda.question, due, agenda.now))
+        if _is_all_of(home, agenda, ordinary):
+            return _Looked(rows=iter(ordinary), strangers=False)
     touched, strangers = _touched(home, agenda)
-    windows = _served({*agenda.matured, *_worth(agenda, touched), *agenda.closed}, agenda.first)
+    windows = _served({*due, *_worth(agenda, touched)}, agenda.first)
     rows = answered(home, agenda.question, windows, agenda.now)
     first = next(rows, None)
     return _Looked(rows=rows if first is None else chain([first], rows), strangers=strangers)
+
+
+def _is_all_of(home: Home, agenda: Agenda, read: Sequence[Answered]) -> bool:
+    """Whether the news is about predictions in these windows alone, of all that are judged."""
+    windows = [window for window in (*agenda.known, *agenda.closed) if window[1] > agenda.since]
+    start, end = min(windows)[0], max(windows)[1]
+    if read[-1].window[1] != end:
+        return False
+    label = agenda.question.label.name
+    asked = pa.concat_tables([one.told[label].select(["id", "key", "timestamp"]) for one in read])
+    return within(home, agenda.question.model, agenda.fresh, asked, start, end)
 
 
 def backfill(

@@ -34,11 +34,11 @@ class Answered:
 
 def answered(home: Home, question: Question, windows: Sequence[Window], known_by: datetime) -> Iterator[Answered]:
     """Every window's predictions; `windows` in time order."""
-    for side_by_side in _side_by_side(windows):
-        start, end = side_by_side[0][0], side_by_side[-1][1]
+    for group in groups(windows):
+        start, end = group[0][0], group[-1][1]
         told = {item.name: told_of(home, question, item, (start, end), known_by) for item in _outcomes(question)}
         late = _came_too_late(home, question, told[question.label.name], (start, end), known_by)
-        for window in side_by_side:
+        for window in group:
             yield Answered(
                 window=window,
                 known_by=known_by,
@@ -59,8 +59,8 @@ def _outcomes(question: Question) -> tuple[OutcomeSettings, ...]:
     return (question.label, *(item for item in question.outcomes if item.kind != "label"))
 
 
-def _side_by_side(windows: Sequence[Window]) -> Iterator[list[Window]]:
-    """Windows that begin where the one before ends, at most TOGETHER of them."""
+def groups(windows: Sequence[Window]) -> Iterator[list[Window]]:
+    """What is read at once: windows that begin where the one before ends, at most TOGETHER of them."""
     group: list[Window] = []
     for window in windows:
         if group and (len(group) == TOGETHER or group[-1][1] != window[0]):
