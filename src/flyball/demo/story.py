@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from flyball.demo.arms import blind_arms, scores, static_arm
 from flyball.demo.year import World
@@ -57,18 +60,26 @@ def summary(site: Site, world: World, spent: Spent, dashboard: str) -> dict[str,
 
 def _rows(site: Site, world: World) -> pd.DataFrame:
     """One row a prediction in the lake: its label, its score, and what the two other arms would have said."""
-    answered = lake.scored(site.home, site.model, world.days[0], _after(world), features=False)
-    wanted = answered.select(["key", "version", "score", "label"])
-    live: pd.DataFrame = wanted.to_pandas().rename(columns={"key": "flight", "score": "loop"})
     flights = world.flights[world.flights["timestamp"] >= pd.Timestamp(world.days[0])]
     flights = flights[flights["day"] <= world.days[-1].date().isoformat()]
-    asked = flights.assign(
-        static=scores(static_arm(site), flights),
-        blind=scores(blind_arms(site), flights),
-        month=flights["day"].str.slice(0, 7),
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(lake.scored, site.home, site.model, world.days[0], _after(world), features=False)
+        static, blind = scores(static_arm(site), flights), scores(blind_arms(site), flights)
+        answered = coming.result()
+    months = flights["day"].str.slice(0, 7).to_numpy(dtype=object)
+    place = pc.index_in(answered["key"], value_set=pa.array(flights["flight"].to_numpy(dtype=object)))
+    # A prediction of no flight would be counted and belong nowhere.
+    of = place.fill_null(-1).to_numpy()
+    return pd.DataFrame(
+        {
+            "version": answered["version"].to_numpy(),
+            "label": answered["label"].to_numpy(),
+            "loop": answered["score"].to_numpy(),
+            "static": np.append(static, np.nan)[of],
+            "blind": np.append(blind, np.nan)[of],
+            "month": np.append(months, None)[of],
+        }
     )
-    others = asked[["flight", "month", "static", "blind"]]
-    return pd.merge(live, others, on="flight", how="left", validate="many_to_one")
 
 
 def _after(world: World) -> datetime:
