@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from flyball.cli.addresses import claimed
-from flyball.client import Client
 from flyball.demo import data, stage, year
 from flyball.demo.arms import train_refused
 from flyball.demo.progress import Progress, read_progress, write_progress
@@ -74,8 +73,10 @@ def demo(
             world = year.World(flights=flights, days=tuple(data.days(flights, FIRST_DAY, count)))
             teller.begin(site, world, progress.settings)
             progress = _first_version(site, world, progress)
-            with stage.running(place, database, workers=WORKERS, say=teller.note) as addresses:
-                server = year.Server(clients=tuple(Client(addresses.serving) for _ in range(WORKERS)))
+            with (
+                stage.running(place, database, workers=WORKERS, say=teller.note) as addresses,
+                year.connected(addresses.serving, clients=WORKERS) as server,
+            ):
                 year.wait_for_deployment(site, server)
                 teller.first_version(site, addresses)
                 progress = _live(site, server, world, progress, teller)

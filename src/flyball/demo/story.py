@@ -66,7 +66,7 @@ def _rows(site: Site, world: World) -> pd.DataFrame:
         coming = reader.submit(lake.scored, site.home, site.model, world.days[0], _after(world), features=False)
         static, blind = scores(static_arm(site), flights), scores(blind_arms(site), flights)
         answered = coming.result()
-    months = flights["day"].str.slice(0, 7).to_numpy(dtype=object)
+    months = np.array([*flights["day"].str.slice(0, 7), None], dtype=object)
     place = pc.index_in(answered["key"], value_set=pa.array(flights["flight"].to_numpy(dtype=object)))
     # A prediction of no flight would be counted and belong nowhere.
     of = place.fill_null(-1).to_numpy()
@@ -77,7 +77,7 @@ def _rows(site: Site, world: World) -> pd.DataFrame:
             "loop": answered["score"].to_numpy(),
             "static": np.append(static, np.nan)[of],
             "blind": np.append(blind, np.nan)[of],
-            "month": np.append(months, None)[of],
+            "month": months[of],
         }
     )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -57,10 +59,21 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """The running data plane."""
+    """The running data plane, and who speaks to it."""
 
-    #: one for each request under way at a time.
+    #: one for each prediction request under way at a time.
     clients: tuple[Client, ...]
+    #: for outcomes, which may come in beside them.
+    outcomes: Client
+    #: a thread for each of these.
+    threads: Executor
+
+
+@contextmanager
+def connected(url: str, *, clients: int) -> Iterator[Server]:
+    """The server at an address, spoken to by so many clients at a time."""
+    with ThreadPoolExecutor(clients + 1) as threads:
+        yield Server(clients=tuple(Client(url) for _ in range(clients)), outcomes=Client(url), threads=threads)
 
 
 def beat_of(day: datetime) -> datetime:
@@ -89,11 +102,16 @@ def live_day(site: Site, server: Server, world: World, number: int) -> Lived:
     since = second_beat_of(world.days[number - 1]) if number else morning - timedelta(days=1)
     post_outcomes(site, server, world, since=since, until=morning)
     done = _beat(site, server, morning)
-    ask_s = ask(site, server, world, day, noon)
-    post_outcomes(site, server, world, since=morning, until=noon)
-    if book.active(site.database, site.model) is not None:
+    if book.active(site.database, site.model) is None:
+        # Nothing is decided at noon: what has come true by then comes in while flights are asked about.
+        posting = server.threads.submit(post_outcomes, site, server, world, since=morning, until=noon)
+        ask_s = ask(site, server, world, day, midnight)
+        posting.result()
+    else:
+        ask_s = ask(site, server, world, day, noon)
+        post_outcomes(site, server, world, since=morning, until=noon)
         _beat(site, server, noon)
-    ask_s += ask(site, server, world, noon, midnight)
+        ask_s += ask(site, server, world, noon, midnight)
     return Lived(tick=done, ask_s=ask_s)
 
 
@@ -124,7 +142,7 @@ def post_outcomes(site: Site, server: Server, world: World, *, since: datetime, 
         {"key": key, "value": int(late), "timestamp": at}
         for key, late, at in zip(known["flight"], known["late"], _times(known["known_at"]), strict=True)
     ]
-    return server.clients[0].outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d%H}")
+    return server.outcomes.outcomes(site.model, rows, idempotency_key=f"outcomes-{until:%Y%m%d%H}")
 
 
 def ask(site: Site, server: Server, world: World, start: datetime, end: datetime) -> float:
@@ -144,8 +162,7 @@ def ask(site: Site, server: Server, world: World, start: datetime, end: datetime
                 idempotency_key=f"{times[hour.start]:%Y%m%d-%H}",
             )
 
-    with ThreadPoolExecutor(len(server.clients)) as askers:
-        list(askers.map(ask_some, range(len(server.clients))))
+    list(server.threads.map(ask_some, range(len(server.clients))))
     return time.monotonic() - began
 
 

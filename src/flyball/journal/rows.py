@@ -134,21 +134,19 @@ def _typed(values: list[Scalar], rows: int) -> pa.Array:
 
 
 def _outcome_table(pairs: list[tuple[OutcomeLine, OutcomeRow]]) -> pa.Table:
-    rows = [
-        {
-            "outcome_id": row.outcome_id,
-            "id": row.id,
-            "key": row.key,
-            "model": line.model,
-            "name": row.name,
-            "value": as_text(row.value),
-            "number": None if row.value is None or isinstance(row.value, str) else float(row.value),
-            "timestamp": row.timestamp,
-            "received_at": line.received_at,
-        }
-        for line, row in pairs
-    ]
-    return pa.Table.from_pylist(rows, schema=OUTCOMES.with_metadata(METADATA))
+    rows = [row for _, row in pairs]
+    columns: dict[str, list[Any]] = {
+        "outcome_id": [row.outcome_id for row in rows],
+        "id": [row.id for row in rows],
+        "key": [row.key for row in rows],
+        "model": [line.model for line, _ in pairs],
+        "name": [row.name for row in rows],
+        "value": [as_text(row.value) for row in rows],
+        "number": [None if row.value is None or isinstance(row.value, str) else float(row.value) for row in rows],
+        "timestamp": [row.timestamp for row in rows],
+        "received_at": [line.received_at for line, _ in pairs],
+    }
+    return pa.Table.from_pydict(columns, schema=OUTCOMES.with_metadata(METADATA))
 
 
 def _error_table(found: list[ErrorLine]) -> pa.Table:
