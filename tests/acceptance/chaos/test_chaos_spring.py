@@ -230,10 +230,10 @@ def ask(life: Life, number: int, *, while_full: bool, before_asking: Any) -> Non
     night = day + timedelta(hours=23, minutes=59)
     life.set_clock(night)
     before_asking()
-    flights = year.departing(life.world, day, day + timedelta(days=1))
-    rows, keys = year._values(flights), flights["flight"].tolist()
-    times = list(flights["timestamp"].dt.to_pydatetime())
-    for hour in year.hours_of(flights):
+    span = year.departing(life.world, day, day + timedelta(days=1))
+    rows, keys = year.values(life.world, span), life.world.keys[span].tolist()
+    times = year.moments(life.world.departures[span])
+    for hour in year.hours_of(life.world, span):
         name = f"{times[hour.start]:%Y%m%d-%H}"
         asked = {"columns": list(data.FEATURES), "data": rows[hour]}
         life.asked += keys[hour]

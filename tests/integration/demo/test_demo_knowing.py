@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -97,13 +98,15 @@ def world(known_after_h: list[float | None], days: int = 1) -> World:
     return World(flights=flights(known_after_h), days=tuple(DAY + timedelta(days=number) for number in range(days)))
 
 
+def server(posted: Posted) -> Server:
+    return Server(clients=(), outcomes=posted, threads=ThreadPoolExecutor(1))
+
+
 def test_no_outcome_is_posted_before_it_is_known() -> None:
     """Between two beats: after the one, up to and with the other; never what nobody knows yet, nor what never came true."""
     posted = Posted()
     since, until = DAY + 14 * HOUR, DAY + 28 * HOUR
-    count = post_outcomes(
-        MODEL, Server(clients=(posted,)), world([14, 14.001, 28, 28.001, None]), since=since, until=until
-    )
+    count = post_outcomes(MODEL, server(posted), world([14, 14.001, 28, 28.001, None]), since=since, until=until)
     assert count == 2
     assert [(row["key"], row["value"]) for row in posted.rows] == [("f1", 1), ("f2", 0)]
     assert all(since < row["timestamp"] <= until for row in posted.rows)
@@ -113,12 +116,12 @@ def test_every_outcome_is_posted_once_over_all_beats() -> None:
     """Beat after beat, and once more at the end for those still in the air; the same beat has the same key."""
     posted = Posted()
     lived = world([13, 27, 28, 28.5, 52, 53, 90, None], days=2)
-    server = Server(clients=(posted,))
+    data_plane = server(posted)
     beats = [beat(day) for day in lived.days for beat in (beat_of, second_beat_of)]
     for since, until in pairwise([beats[0] - timedelta(days=1), *beats]):
-        post_outcomes(MODEL, server, lived, since=since, until=until)
+        post_outcomes(MODEL, data_plane, lived, since=since, until=until)
     assert [row["key"] for row in posted.rows] == ["f0", "f1", "f2", "f3"]
-    post_last_outcomes(MODEL, server, lived)
+    post_last_outcomes(MODEL, data_plane, lived)
     assert [row["key"] for row in posted.rows] == ["f0", "f1", "f2", "f3", "f4", "f5"]
     assert posted.keys == ["outcomes-2013030204", "outcomes-2013030212", "outcomes-2013030412"]
 
@@ -127,5 +130,5 @@ def test_flights_nobody_asked_about_have_no_outcome() -> None:
     """January's landings train the first version; they were never predicted."""
     posted = Posted()
     lived = World(flights=flights([13]), days=(DAY + timedelta(days=1),))
-    assert post_outcomes(MODEL, Server(clients=(posted,)), lived, since=DAY, until=DAY + 48 * HOUR) == 0
+    assert post_outcomes(MODEL, server(posted), lived, since=DAY, until=DAY + 48 * HOUR) == 0
     assert posted.rows == []
