@@ -90,7 +90,6 @@ def warm() -> None:
     """Import what follows streams ahead of its first use, where it is there: it takes a second."""
     with suppress(Unavailable):
         list(_adwin(np.zeros(1)))
-        list(rises(np.zeros(1)))
 
 
 def _adwin(errors: Floats) -> Iterator[tuple[int, int]]:

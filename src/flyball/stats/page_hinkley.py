@@ -14,21 +14,32 @@ TOLERATED = 0.005
 THRESHOLD = 50.0
 KEPT = 1 - 1e-4
 
+BLOCK = 4096
+
 
 def rises(values: npt.NDArray[np.float64]) -> Iterator[int]:
     """The rows at which a rise was noticed; it begins anew after each. `values`: shape (n,), in time order.
 
     The same rows as river's `PageHinkley(mode="up")`, all at once in place of one after another: a tenth of the time.
     """
-    from scipy.signal import lfilter  # slow to import
-
     began = 0
     while began < len(values):
         part = values[began:]
         rows = np.arange(1, len(part) + 1)
-        beyond = lfilter([1.0], [1.0, -KEPT], part - np.cumsum(part) / rows - TOLERATED)
+        beyond = _kept_sums(part - np.cumsum(part) / rows - TOLERATED)
         noticed = (beyond - np.minimum.accumulate(beyond) > THRESHOLD) & (rows >= LEAST_ROWS)
         if not noticed.any():
             return
         yield began + int(noticed.argmax())
         began += int(noticed.argmax()) + 1
+
+
+def _kept_sums(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Running sums, of which each row leaves KEPT; a block at a time, as its weights must not grow too far apart."""
+    sums, last = np.empty(len(values)), 0.0
+    for first in range(0, len(values), BLOCK):
+        block = values[first : first + BLOCK]
+        weights = KEPT ** np.arange(1, len(block) + 1)
+        sums[first : first + BLOCK] = weights * (last + np.cumsum(block / weights))
+        last = float(sums[first + len(block) - 1])
+    return sums

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flyball.monitor.concept import Concept, Grounds, judge_concept, with_changes
-from flyball.monitor.streams import Change, changes, errors_of
+from flyball.monitor.streams import Change, errors_of
 from flyball.stats.estimate import Estimate
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
@@ -81,19 +81,3 @@ def test_errors_are_between_0_and_1() -> None:
     assert errors_of("binary", np.array([1.0, 0.0]), np.array([0.5, 1.0])).tolist() == [0.25, 1.0]
     assert errors_of("regression", np.array([1.0, 1.0, 100.0]), np.zeros(3)).tolist() == [0.125, 0.125, 1.0]
     assert errors_of("multiclass", np.array([1.0]), np.array([[0.2, 0.8]])).tolist() == [0.0]
-
-
-def test_a_sudden_change_is_dated_by_both_detectors_and_quiet_days_are_not() -> None:
-    """Ten days of 200 errors of mean 0.2, then one of 0.6: noticed within its first 100 rows; before it, nothing."""
-    pytest.importorskip("river.drift")
-    random = np.random.default_rng(6)
-    errors = np.concatenate([random.random(2000) < 0.2, random.random(200) < 0.6]).astype(np.float64)
-    days = np.repeat(np.arange(11), 200)
-    times = np.datetime64("2013-03-01", "us") + np.arange(2200) * np.timedelta64(432, "s")
-    last = datetime(2013, 3, 11, tzinfo=UTC)
-    assert changes(errors[:2000], times[:2000], days[:2000], START, false_alarms=0.003) == ()
-    found = changes(errors, times, days, last, false_alarms=0.003)
-    assert "adwin" in {item.detector for item in found}
-    for item in found:
-        assert item.at < datetime(2013, 3, 11, 12, tzinfo=UTC)
-        assert item.confirmed
