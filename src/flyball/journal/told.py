@@ -41,9 +41,14 @@ def told_in(files: Sequence[str]) -> dict[str, Told]:
 
 
 def _read(file: str) -> Told:
-    rows = pq.ParquetFile(file).read(["id", "timestamp"])
-    times = rows.filter(pc.is_null(rows["id"]))["timestamp"]
-    return Told(keyed=len(times) > 0, untimed=times.null_count > 0, latest=pc.max(times).as_py())
+    """Batch by batch: a merged file may be large."""
+    keyed, untimed, latest = False, False, None
+    with pq.ParquetFile(file) as parquet:
+        for rows in parquet.iter_batches(columns=["id", "timestamp"]):
+            times = rows.filter(pc.is_null(rows["id"]))["timestamp"]
+            keyed, untimed = keyed or len(times) > 0, untimed or times.null_count > 0
+            latest = max((at for at in (latest, pc.max(times).as_py()) if at is not None), default=None)
+    return Told(keyed=keyed, untimed=untimed, latest=latest)
 
 
 def together(files: Sequence[str]) -> Told:

@@ -18,17 +18,31 @@ from flyball.journal.told import told_in
 if TYPE_CHECKING:
     from flyball.store.home import Home
 
+#: Files looked into in memory: of more, as after a bulk of labels, DuckDB is asked, whose memory is bounded.
+MOST_BYTES = 32 * 2**20
+
 _OUTCOME = ("id", "key", "timestamp")
 _PREDICTION = ("id", "key", "timestamp", "role")
 
 
-def within(home: Home, model: str, fresh: Collection[str], asked: pa.Table, start: datetime, end: datetime) -> bool:
+def within(
+    home: Home,
+    model: str,
+    fresh: Collection[str],
+    asked: pa.Table,
+    start: datetime,
+    end: datetime,
+    *,
+    most_bytes: int = MOST_BYTES,
+) -> bool:
     """Whether the lake's files `fresh` can change what came true of `asked` only, of all live predictions in [start, end).
 
     `asked`: id, key and timestamp of every live prediction from some moment on up to `end`. Never true where one is missed
-    that `news.touched` would name; where it is false, that has to be asked.
+    that `news.touched` would name; where it is false, that has to be asked: where files are large, too.
     """
     with steady(home):
+        if _bytes(fresh) > most_bytes:
+            return False
         told, new = _news(home, "outcomes", model, fresh), _news(home, "predictions", model, fresh)
         new = new.filter(pc.equal(new["role"], "live"))
         later = pc.greater_equal(new["timestamp"], pa.scalar(end, TIME))
@@ -38,7 +52,10 @@ def within(home: Home, model: str, fresh: Collection[str], asked: pa.Table, star
             return False
         if not pc.all(_asked_by_then(by_key, known), min_count=0).as_py():
             return False
-        kept = _by_key(_kept(home, model, fresh, new, start))
+        late = _kept_files(home, model, fresh, new, start)
+        if _bytes(late) > most_bytes:
+            return False
+        kept = _by_key(_read("outcomes", late))
     # Outcomes that a new prediction takes from an older one.
     return not pc.any(_asked_by_then(kept, new), min_count=0).as_py()
 
@@ -51,16 +68,20 @@ def _asked_by_then(outcomes: pa.Table, asked: pa.Table) -> pa.ChunkedArray:
     return pc.and_(known, pc.fill_null(pc.less_equal(at, outcomes["timestamp"]), True))
 
 
-def _kept(home: Home, model: str, fresh: Collection[str], new: pa.Table, start: datetime) -> pa.Table:
-    """Outcomes that are no news and may come after a new prediction."""
+def _kept_files(home: Home, model: str, fresh: Collection[str], new: pa.Table, start: datetime) -> list[str]:
+    """Of outcomes that are no news and may come after a new prediction."""
     earliest = pc.min(new["timestamp"]).as_py()
     if earliest is None:
-        return _read("outcomes", [])
+        return []
     told = told_in(lake_files(home, "outcomes", model, date_of(start - OUTCOME_SLACK)))
     late = [
         file for file, found in told.items() if found.untimed or (found.latest is not None and found.latest >= earliest)
     ]
-    return _read("outcomes", [file for file in late if file not in fresh])
+    return [file for file in late if file not in fresh]
+
+
+def _bytes(files: Collection[str]) -> int:
+    return sum(Path(file).stat().st_size for file in files if Path(file).exists())
 
 
 def _news(home: Home, kind: Kind, model: str, fresh: Collection[str]) -> pa.Table:

@@ -14,13 +14,14 @@ TOLERATED = 0.005
 THRESHOLD = 50.0
 KEPT = 1 - 1e-4
 
+#: rows over which weights grow by about half.
 BLOCK = 4096
 
 
 def rises(values: npt.NDArray[np.float64]) -> Iterator[int]:
     """The rows at which a rise was noticed; it begins anew after each. `values`: shape (n,), in time order.
 
-    The same rows as river's `PageHinkley(mode="up")`, all at once in place of one after another: a tenth of the time.
+    The same rows as river's `PageHinkley(mode="up")`, found for all rows at once.
     """
     began = 0
     while began < len(values):

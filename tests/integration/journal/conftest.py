@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flyball.journal.carry import carry
+from flyball.journal.layout import lake_files
 from flyball.journal.line import encode_outcomes, encode_predictions
 from flyball.journal.segment import Segment
 from flyball.store import Database, Home, open_database, stamp
@@ -49,6 +50,10 @@ class Journal:
         line = encode_predictions(**(values | changes))
         assert self.segment.append(line)
         return line
+
+    def files(self) -> set[str]:
+        """What the lake holds of the model's predictions and outcomes."""
+        return {*lake_files(self.home, "predictions", "flights"), *lake_files(self.home, "outcomes", "flights")}
 
     def tell(self, *outcomes: dict[str, Any], received_at: datetime = DAY, model: str = "flights") -> None:
         """Append one request of outcomes called `label`; ids of their own are made up."""

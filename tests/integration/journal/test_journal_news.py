@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flyball.journal import lake, news
-from flyball.journal.layout import lake_files
 
 if TYPE_CHECKING:
     from flyball.store import Home
@@ -23,13 +22,9 @@ def hour(n: float) -> datetime:
     return DAY + timedelta(hours=n)
 
 
-def files(home: Home) -> set[str]:
-    return {*lake_files(home, "predictions", "flights"), *lake_files(home, "outcomes", "flights")}
-
-
 def touched(journal: Any, before: set[str], near: datetime = NEAR) -> tuple[list[float], bool]:
     """Hours of the predictions that may have changed since `before`."""
-    times, strangers = news.touched(journal.home, "flights", files(journal.home) - before, DAY, END, near=near)
+    times, strangers = news.touched(journal.home, "flights", journal.files() - before, DAY, END, near=near)
     return [(at - DAY) / timedelta(hours=1) for at in times], strangers
 
 
@@ -57,7 +52,7 @@ def test_an_outcome_touches_the_prediction_it_belongs_to(
     journal.predict("old", at=hour(10), key=["o"])
     journal.predict("new", at=hour(240), key=["n"])
     journal.carry()
-    before = files(journal.home)
+    before = journal.files()
     journal.tell(news, received_at=hour(241))
     journal.carry()
     assert touched(journal, before) == (hours, False)
@@ -68,7 +63,7 @@ def test_an_outcome_of_a_prediction_from_before_is_told(journal: Any) -> None:
     journal.predict("a", at=hour(-30))
     journal.predict("b", at=hour(240))
     journal.carry()
-    before = files(journal.home)
+    before = journal.files()
     journal.tell({"id": "a", "value": 1, "timestamp": hour(241)}, received_at=hour(241))
     journal.carry()
     assert touched(journal, before) == ([], True)
@@ -79,7 +74,7 @@ def test_a_new_prediction_takes_the_outcome_without_a_time_from_its_keys_last_on
     journal.predict("first", at=hour(10), key=["k"])
     journal.tell({"key": "k", "value": 1}, received_at=hour(12))
     journal.carry()
-    before = files(journal.home)
+    before = journal.files()
     journal.predict("second", at=hour(240), key=["k"])
     journal.carry()
     assert touched(journal, before) == ([10.0, 240.0], False)
@@ -89,7 +84,7 @@ def test_a_new_prediction_takes_the_outcome_without_a_time_from_its_keys_last_on
 @pytest.mark.parametrize("seed", range(25))
 def test_whatever_changes_is_touched(journal: Any, seed: int) -> None:
     """Random lives of few keys, carried in three parts: no row whose label changed, or that is new, is missed."""
-    chance, made, seen = random.Random(seed), [], files(journal.home)
+    chance, made, seen = random.Random(seed), [], journal.files()
     before: dict[str, tuple[float, float | None]] = {}
     for part in range(3):
         for _ in range(6):
@@ -107,4 +102,4 @@ def test_whatever_changes_is_touched(journal: Any, seed: int) -> None:
         # By the minute.
         found = {round(at * 60) for at in touched(journal, seen)[0]}
         assert {int(at * 60 + 1e-9) for at in changed} <= found, f"part {part}"
-        before, seen = after, files(journal.home)
+        before, seen = after, journal.files()

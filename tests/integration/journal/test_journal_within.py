@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flyball.journal import lake
-from flyball.journal.layout import lake_files
-from flyball.journal.within import within
+from flyball.journal.within import MOST_BYTES, within
 
 if TYPE_CHECKING:
     from flyball.store import Home
@@ -24,14 +23,10 @@ def hour(n: float) -> datetime:
     return DAY + timedelta(hours=n)
 
 
-def files(home: Home) -> set[str]:
-    return {*lake_files(home, "predictions", "flights"), *lake_files(home, "outcomes", "flights")}
-
-
-def said(journal: Any, before: set[str]) -> bool:
+def said(journal: Any, before: set[str], most_bytes: int = MOST_BYTES) -> bool:
     """Of the news since `before`, when the two days before END were read."""
     asked = lake.scored(journal.home, "flights", NEAR, END, features=False).select(["id", "key", "timestamp"])
-    return within(journal.home, "flights", files(journal.home) - before, asked, DAY, END)
+    return within(journal.home, "flights", journal.files() - before, asked, DAY, END, most_bytes=most_bytes)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +48,7 @@ def test_outcomes_are_looked_for_among_what_was_read(
     """Predictions at hours 10, 240 and 265; read is from hour 216 to 264, and the last is of a window that is open."""
     journal.predict("old", at=hour(10), key=["o"])
     journal.carry()
-    before = files(journal.home)
+    before = journal.files()
     journal.predict("read", at=hour(240), key=["r"])
     journal.predict("open", at=hour(265), key=["w"])
     journal.tell(*told, received_at=hour(267))
@@ -66,15 +61,24 @@ def test_a_prediction_that_takes_an_outcome_from_an_older_one_is_no_news_of_its_
     journal.predict("first", at=hour(10), key=["k"])
     journal.tell({"key": "k", "value": 1}, received_at=hour(12))
     journal.carry()
-    before = files(journal.home)
+    before = journal.files()
     journal.predict("second", at=hour(240), key=["k"])
     journal.carry()
     assert said(journal, before) is False
 
 
+def test_large_files_are_not_looked_into(journal: Any) -> None:
+    """Memory is bounded: it is not said then, and asked for elsewhere."""
+    before = journal.files()
+    journal.predict("read", at=hour(240))
+    journal.carry()
+    assert said(journal, before) is True
+    assert said(journal, before, most_bytes=100) is False
+
+
 def test_a_prediction_of_a_closed_window_that_was_not_read_is_news_of_another(journal: Any) -> None:
     """It came late."""
-    before = files(journal.home)
+    before = journal.files()
     journal.predict("late", at=hour(10))
     journal.carry()
     assert said(journal, before) is False
@@ -85,7 +89,7 @@ def test_where_it_is_said_nothing_else_has_changed(journal: Any, seed: int) -> N
     """Random lives of few keys, the last part mostly of its own: every label that changed is of a row that was read."""
     chance, made = random.Random(seed), []
     for since, keys, tales in ((0.0, "abcdef", 3), (0.0, "abcdef", 3), (216.0, "uvwf", 1)):
-        before, known = files(journal.home), labels(journal.home)
+        before, known = journal.files(), labels(journal.home)
         for _ in range(4):
             at = chance.uniform(since, 280)
             made.append(f"p{len(made)}")
