@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
 from flyball.stats.answers import Floats, Ints
@@ -111,6 +110,8 @@ def _resamples(count: int, days: npt.ArrayLike | None, random: np.random.Generat
 
 
 def _isotonic(y: Floats, s: Floats, code: Ints, knots: Floats) -> Floats:
+    from scipy.optimize import isotonic_regression  # slow, and whoever only reads a map needs it not
+
     bins = int(code.max()) + 1
     rows = np.bincount(code, minlength=bins)
     held = rows > 0

@@ -30,8 +30,8 @@ def sparse_limit(total: Ints, values: float, level: float) -> float:
     """What psi exceeds with probability `level` for a sample of `values` independent values against very many.
 
     `total`: the very many's counts, shape (bins,). Bins are independent and Poisson; the tail of the sum of their terms is
-    that of Lugannani and Rice (1980), which by simulation is passed 0.1 to 1.3 times as often as `level` says. 0 where
-    the days' own psi does (`PLENTY`, `LEAST`).
+    that of Lugannani and Rice (1980), which where it was tried is passed 0.05 to 1.3 times as often as `level`
+    says. 0 where the days' own psi does (`PLENTY`, `LEAST`).
     """
     share = total / total.sum()
     expected = values * share[share > 0]
