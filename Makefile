@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 DAYS ?=
 ARGS ?=
 
-# Compiled once, whatever the environment says: otherwise every process compiles the whole package again.
+# Compiled once, whatever the environment says: otherwise every process compiles the whole package again, and the first
+# ones do so all at once.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check bench docs clean
@@ -19,6 +20,7 @@ $(VENV)/.ready: pyproject.toml
 		$(PYTHON) -m venv $(VENV) && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' --group dev && \
+		$(BIN)/python -m compileall -q src && \
 		touch $@ && echo "done in $$(( $$(date +%s) - began )) s (once)"
 
 demo: setup

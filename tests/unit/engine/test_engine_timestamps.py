@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from flyball.engine.check import Violation, columns_from_records, columns_from_s
 from flyball.engine.contract import Contract, Feature
 from flyball.engine.frame import columns_from_frame
 from flyball.engine.infer import infer_contract
-from flyball.engine.rebuild import describe, rebuilt
+from flyball.engine.rebuild import Column, describe, rebuilt
 from flyball.engine.rows import few_rows
 from flyball.engine.session import as_table
 from flyball.engine.timestamps import PLAIN, ZONED, Spelling
@@ -241,16 +242,24 @@ def _spellings(at: datetime) -> list[str]:
     ]
 
 
+@functools.cache
+def _trained(dtype: str) -> tuple[Contract, tuple[Column, ...]]:
+    """On one time, of a column of this type: the contract, and how the column is held."""
+    times = pd.Series(pd.to_datetime(["2013-08-01"], utc="," in dtype)).astype(dtype)
+    frame = pd.DataFrame({"t": times})
+    of = infer_contract(frame, model="m", task="regression", features=["t"], classes=(), positive=None)
+    return of, describe(of, frame)
+
+
 @given(at=_TIMES, zone=_ZONES, unit=st.sampled_from(["us", "ns"]), which=st.integers(0, 9))
 def test_whichever_way_an_instant_is_written_the_model_meets_it_as_pandas_reads_it(
     at: datetime, zone: str, unit: str, which: int
 ) -> None:
     """In the zone of training, whatever the zone it was sent in."""
-    trained = pd.DataFrame({"t": pd.to_datetime(["2013-08-01"], utc=True).astype(f"datetime64[{unit}, {zone}]")})
-    of = infer_contract(trained, model="m", task="regression", features=["t"], classes=(), positive=None)
+    of, held = _trained(f"datetime64[{unit}, {zone}]")
     expected: Any = pd.to_datetime(pd.Series([at]), utc=True).astype(f"datetime64[{unit}, {zone}]")
     table = as_table(of.layout, columns_from_records(of, [{"t": _spellings(at)[which]}]))
-    got = rebuilt(of, describe(of, trained), table)["t"]
+    got = rebuilt(of, held, table)["t"]
     pd.testing.assert_series_equal(got, expected, check_names=False)
     from_frame = columns_from_frame(of, pd.DataFrame({"t": expected}))
     assert from_frame["t"].tolist() == table["t"].tolist()
@@ -259,10 +268,9 @@ def test_whichever_way_an_instant_is_written_the_model_meets_it_as_pandas_reads_
 @given(at=st.datetimes(datetime(1678, 1, 2), datetime(2261, 12, 30)), dot=st.sampled_from(["T", " ", "t"]))
 def test_a_wall_clocks_time_reaches_the_model_as_it_is(at: datetime, dot: str) -> None:
     """Without a zone on either side."""
-    trained = pd.DataFrame({"t": pd.to_datetime(["2013-08-01"])})
-    of = infer_contract(trained, model="m", task="regression", features=["t"], classes=(), positive=None)
+    of, held = _trained("datetime64[us]")
     table = as_table(of.layout, columns_from_records(of, [{"t": at.isoformat(dot)}]))
-    assert rebuilt(of, describe(of, trained), table)["t"][0] == pd.to_datetime(at)
+    assert rebuilt(of, held, table)["t"][0] == pd.to_datetime(at)
 
 
 @given(
