@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -167,7 +168,7 @@ def category_codes(bins: Bins, levels: Sequence[str]) -> Codes:
     known = {level: code for code, level in enumerate(bins.levels)} | dict.fromkeys(bins.others or (), other)
     known[""] = MISSING
     unknown = other if bins.others is None else other + 1
-    return np.fromiter((known.get(level, unknown) for level in levels), dtype=np.int64, count=len(levels))
+    return np.fromiter(map(known.get, levels, repeat(unknown)), dtype=np.int64, count=len(levels))
 
 
 def coded_bins(bins: Bins, column: Coded) -> Codes:
