@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from flyball.cli.place import Place, open_home, project_of
 from flyball.cli.show import put, table
-from flyball.dashboard.reads import feature_drifts
+from flyball.dashboard.drifts import feature_drifts
 from flyball.dashboard.records import FeatureDrift
 from flyball.errors import Mistake
 from flyball.registry import live

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from flyball.dashboard import acts, reads, view
 from flyball.dashboard.answers import page
 from flyball.dashboard.charts import chart_span
+from flyball.dashboard.drifts import feature_drifts
 from flyball.dashboard.place import Here, Place, Who
 from flyball.errors import Mistake
 from flyball.registry.decisions import decisions
@@ -48,7 +49,7 @@ def decided(model: str, here: Here) -> Response:
 @router.get("/decisions/{number}")
 def decision(number: int, here: Here) -> Response:
     found = reads.decision(here.database, number)
-    drifts = reads.feature_drifts(found.evidence)
+    drifts = feature_drifts(found.evidence)
     return page("decision.html", found=found, results=view.rule_results(found.evidence), drifts=drifts)
 
 

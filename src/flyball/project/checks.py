@@ -1,6 +1,6 @@
 """What one key alone cannot tell: settings that contradict each other, the task or the steps. Pure; each check yields Problems.
 
-`values` is what `schema.read_document` gave; a key that was refused there is None or at its default, and is not judged again.
+`values` is what `read_document` gave; a key that was refused there is None or at its default, and is not judged again.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flyball.project.document import Problem, problem_at
 from flyball.project.gate_checks import Steps, Values, gate_checks, holdout_step
 from flyball.project.locate import Place
-from flyball.project.schema import CHANNEL_KEYS, SEVERITIES, Problem, problem_at
+from flyball.project.schema import CHANNEL_KEYS, SEVERITIES
 from flyball.project.wording import nearest
 
 #: key of an alert channel -> what to write where it is missing.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flyball.project.document import Problem, problem_at
 from flyball.project.rules import metrics_named, parse_rule
-from flyball.project.schema import Problem, problem_at
 from flyball.project.steps import StepDeclaration, upstream
 from flyball.project.wording import nearest
 from flyball.stats.names import GREATER_IS_BETTER, METRIC_NAMES, SERVING_METRICS
 
-#: section -> key -> value, as `schema.read_document` gives them.
+#: section -> key -> value, as `read_document` gives them.
 Values = Mapping[str, Mapping[str, Any]]
 Steps = Sequence[StepDeclaration]
 

@@ -12,10 +12,10 @@ from flyball.errors import Finding, ProjectError
 from flyball.project.build import build_project
 from flyball.project.checks import cross_checks
 from flyball.project.declared import read_steps
+from flyball.project.document import Problem, label, read_document
 from flyball.project.gate_checks import holdout_step
 from flyball.project.locate import Place, lines_of
 from flyball.project.records import Project
-from flyball.project.schema import Problem, label, read_document
 from flyball.project.steps import StepDeclaration, fallback_problems, problems
 
 SETTINGS = "flyball.toml"

@@ -15,8 +15,8 @@ import pytest
 
 from flyball.pipeline.artifact import save
 from flyball.pipeline.attempts import step_begun, step_done, steps_of
-from flyball.pipeline.execute import TRANSITIONS
 from flyball.pipeline.runs import RunRecord, find_run
+from flyball.pipeline.walk import TRANSITIONS
 from flyball.store import Database, Home
 
 PIPELINE = """

@@ -12,10 +12,11 @@ import pytest
 from flyball.errors import Mistake, ProjectError, StepFailed
 from flyball.pipeline.artifact import Artifact, load
 from flyball.pipeline.attempts import steps_of
-from flyball.pipeline.execute import TRANSITIONS, context_of, execute
+from flyball.pipeline.execute import context_of, execute
 from flyball.pipeline.graph import StepCall, calls_of
 from flyball.pipeline.runs import RunRecord, find_run, finish_run
 from flyball.pipeline.step import ModelNames
+from flyball.pipeline.walk import TRANSITIONS
 from flyball.pipeline.workers import StepWorkers
 from flyball.project.steps import StepDeclaration
 from flyball.store import Database, Home

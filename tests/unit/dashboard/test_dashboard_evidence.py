@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from flyball.dashboard.reads import feature_drifts
+from flyball.dashboard.drifts import feature_drifts
 from flyball.dashboard.view import rule_results
 from flyball.stats.counting import profile_window
 from flyball.stats.drift import judge
