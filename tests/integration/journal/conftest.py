@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = datetime(2013, 3, 1, tzinfo=UTC)
+
+
+def hour(n: float) -> datetime:
+    """So many hours after the beginning of DAY."""
+    return DAY + timedelta(hours=n)
 
 
 class Journal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,16 +13,12 @@ import pytest
 from flyball.journal import lake
 from flyball.journal.layout import NO_FEATURES, OUTCOMES, PREDICTIONS, TIME
 from flyball.journal.relations import shared
+from tests.integration.journal.conftest import DAY, hour
 
 if TYPE_CHECKING:
     from flyball.store import Home
 
-DAY = datetime(2013, 3, 1, tzinfo=UTC)
 NEXT = DAY + timedelta(days=1)
-
-
-def hour(n: float) -> datetime:
-    return DAY + timedelta(hours=n)
 
 
 def labels(home: Home, start: datetime = DAY, end: datetime = NEXT, **options: Any) -> dict[str, float | None]:

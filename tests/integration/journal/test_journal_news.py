@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flyball.journal import lake, news
+from tests.integration.journal.conftest import DAY, hour
 
 if TYPE_CHECKING:
     from flyball.store import Home
 
-DAY = datetime(2013, 3, 1, tzinfo=UTC)
 END = DAY + timedelta(days=12)
 NEAR = DAY + timedelta(days=9)
-
-
-def hour(n: float) -> datetime:
-    return DAY + timedelta(hours=n)
 
 
 def touched(journal: Any, before: set[str], near: datetime = NEAR) -> tuple[list[float], bool]:

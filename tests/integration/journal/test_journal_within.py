@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flyball.journal import lake
 from flyball.journal.within import MOST_BYTES, within
+from tests.integration.journal.conftest import DAY, hour
 
 if TYPE_CHECKING:
     from flyball.store import Home
 
-DAY = datetime(2013, 3, 1, tzinfo=UTC)
 NEAR = DAY + timedelta(days=9)
 END = DAY + timedelta(days=11)
-
-
-def hour(n: float) -> datetime:
-    return DAY + timedelta(hours=n)
 
 
 def said(journal: Any, before: set[str], most_bytes: int = MOST_BYTES) -> bool:
