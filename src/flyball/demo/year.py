@@ -35,6 +35,8 @@ HOUR_OF_BEAT = 4
 HOUR_OF_SECOND_BEAT = 12
 #: workers are waited for this long to take up a new deployment.
 SWAP_TIMEOUT_S = 30.0
+#: and this long for their shadows.
+SHADOWS_TIMEOUT_S = 3.0
 #: no outcome comes later after its departure.
 LONGEST_FLIGHT = timedelta(days=4)
 
@@ -42,6 +44,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Ints = npt.NDArray[np.int64]
 
+_SHADOWED = re.compile(r"^flyball_shadow_total\{[^}]*\} (\S+)", re.MULTILINE)
 _GENERATIONS = re.compile(r'^flyball_model_info\{(?=[^}]*variant="live")[^}]*generation="(\d+)"[^}]*\} 1', re.MULTILINE)
 
 
@@ -140,7 +143,9 @@ def live_day(site: Site, server: Server, world: World, number: int) -> Lived:
         ask_s = ask(site, server, world, day, midnight)
         posting.result()
     else:
+        scored = shadowed(server)
         ask_s = ask(site, server, world, day, noon)
+        wait_for_shadows(server, scored + len(hours_of(world, departing(world, day, noon))))
         post_outcomes(site, server, world, since=morning, until=noon)
         _beat(site, server, noon)
         ask_s += ask(site, server, world, noon, midnight)
@@ -240,3 +245,18 @@ def wait_for_deployment(site: Site, server: Server) -> None:
             return
         time.sleep(0.02)
     raise Unavailable(f"the workers did not take up generation {deployed.generation} within {SWAP_TIMEOUT_S:g} s")
+
+
+def shadowed(server: Server) -> float:
+    """Requests of which something became by a shadow, since the server began."""
+    return sum(map(float, _SHADOWED.findall(str(server.clients[0].get("/metrics")))))
+
+
+def wait_for_shadows(server: Server, expected: float) -> None:
+    """Until shadows have scored the morning, which they do after its answers have left: noon decides by what they say.
+
+    For a moment only: what was asked already by a demo that was stopped is not scored again, nor what died with a worker.
+    """
+    deadline = time.monotonic() + SHADOWS_TIMEOUT_S
+    while shadowed(server) < expected and time.monotonic() < deadline:
+        time.sleep(0.02)
